@@ -1,0 +1,42 @@
+import type { Identity, Machine } from '../machine/machine.ts';
+import { SSH } from '../tunnel/ssh.ts';
+
+/** What a decision of ours can depend on, read once. */
+export interface Facts {
+  readonly who: Identity;
+  /** Version number of systemd; undefined where there is none. */
+  readonly systemd: number | undefined;
+  /** Which service managers run. */
+  readonly managers: { readonly system: boolean; readonly user: boolean };
+  /** OpenSSH's version as major.minor, and as it calls itself; undefined where there is no ssh. */
+  readonly ssh: { readonly version: number; readonly text: string } | undefined;
+  /** The processor has AES instructions, so that AES-GCM is the fastest cipher. */
+  readonly aes: boolean;
+  readonly selinux: boolean;
+  /** Whether an ordinary user may make user namespaces; some distributions forbid it. */
+  readonly namespaces: boolean;
+}
+
+export async function readFacts(machine: Machine, who: Identity): Promise<Facts> {
+  const [systemd, ssh, system, user, cpuinfo, enforce, unshare] = await Promise.all([
+    machine.run(['systemctl', '--version']),
+    machine.run([SSH, '-V']),
+    machine.stat('/run/systemd/system'),
+    machine.stat(`${who.env['XDG_RUNTIME_DIR'] ?? `/run/user/${who.uid}`}/systemd/private`),
+    machine.read('/proc/cpuinfo'),
+    machine.read('/sys/fs/selinux/enforce'),
+    machine.run(['unshare', '--user', '--map-root-user', 'true']),
+  ]);
+  const systemdVersion = /^systemd (\d+)/.exec(systemd.stdout)?.[1];
+  const sshVersion = /^OpenSSH_(\d+\.\d+)\S*/.exec(ssh.stderr);
+  return {
+    who,
+    systemd: systemdVersion === undefined ? undefined : Number(systemdVersion),
+    managers: { system: system !== undefined, user: user !== undefined },
+    ssh: sshVersion ? { version: Number(sshVersion[1]), text: sshVersion[0].replace('_', ' ') } : undefined,
+    // "flags" on x86, "Features" on ARM.
+    aes: /^(flags|Features)\s*:.*\baes\b/m.test(cpuinfo?.toString() ?? ''),
+    selinux: enforce?.toString() === '1',
+    namespaces: unshare.code === 0,
+  };
+}

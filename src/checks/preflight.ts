@@ -1,0 +1,72 @@
+import { ExpectedError, ExitCode, failed, refused } from '../errors.ts';
+import type { Machine } from '../machine/machine.ts';
+import { commandLine } from '../shell.ts';
+import { formatForward, FORWARD_FLAG } from '../tunnel/forward.ts';
+import { risksOf, type Risk, type Scope, type Tunnel } from '../tunnel/tunnel.ts';
+import type { Facts } from './facts.ts';
+
+/** The oldest that have LoadCredential= and the sandbox, and that the tests run on (Debian 11). */
+const OLDEST = { systemd: 247, ssh: 8.4 } as const;
+
+/**
+ * Refuses a machine that cannot carry a tunnel of this scope.
+ * @param command what the user typed, to print it again with sudo
+ * @throws ExpectedError
+ */
+export function requireMachine(facts: Facts, scope: Scope, command: readonly string[]): void {
+  const { systemd, ssh, managers, who } = facts;
+  if (ssh === undefined) throw failed('no-ssh', 'There is no OpenSSH client (/usr/bin/ssh) on this machine.', 'Install it: apt-get install openssh-client');
+  if (ssh.version < OLDEST.ssh) {
+    throw failed('ssh-too-old', `${ssh.text} is too old: a tunnel needs OpenSSH ${OLDEST.ssh} or newer, to find its key through an environment variable.`, 'Upgrade OpenSSH.');
+  }
+  if (systemd === undefined) throw failed('no-systemd', 'There is no systemd on this machine, and a tunnel is a systemd service.', 'revtun-setup render prints the files all the same.');
+  if (systemd < OLDEST.systemd) {
+    throw failed('systemd-too-old', `systemd ${systemd} is too old: a tunnel needs ${OLDEST.systemd} or newer, for LoadCredential= and its sandbox.`, 'Upgrade the system; Debian 11, Ubuntu 22.04 and RHEL 9 are new enough.');
+  }
+  if (scope === 'system' && who.uid !== 0) {
+    throw failed('not-root', 'A service of the system needs root.', `Type:\n  ${commandLine(['sudo', ...command])}\nor install it for your user alone with --scope user.`);
+  }
+  if (scope === 'user' && who.sudoUser !== undefined) {
+    throw failed('sudo-user-scope', `This would install for root's user manager, not for ${who.sudoUser}'s.`, 'Run the same command without sudo.');
+  }
+  if (!managers[scope]) {
+    throw failed(
+      'no-manager',
+      scope === 'system' ? 'systemd is installed, but does not run this machine (is this a container?).' : `No systemd user manager runs for ${who.userName}.`,
+      scope === 'system' ? 'revtun-setup demo and render work without it.' : `Log in as ${who.userName} (not with su), or: sudo loginctl enable-linger ${who.userName}`,
+    );
+  }
+}
+
+/** Refuses what must be meant by name. @throws ExpectedError naming every risk and its flag */
+export function requireRisksAccepted(tunnel: Tunnel, accepted: readonly Risk[]): void {
+  const open = risksOf(tunnel).filter(({ risk }) => !accepted.includes(risk));
+  if (open.length === 0) return;
+  throw new ExpectedError(
+    ExitCode.usage, 'risk',
+    open.map(({ why }) => why).join('\n'),
+    `If that is what you want, add ${[...new Set(open.map(({ risk }) => `--accept-risk=${risk}`))].join(' ')}`,
+  );
+}
+
+/**
+ * Refuses -L and -D whose port or socket is taken on this machine.
+ * @param held forwards that the installed tunnel of this name holds itself
+ */
+export async function requireLocalPortsFree(machine: Machine, tunnel: Tunnel, held: Tunnel | undefined): Promise<void> {
+  const own = new Set(held?.forwards.map(formatForward));
+  for (const forward of tunnel.forwards) {
+    if (forward.kind === 'remote' || own.has(formatForward(forward))) continue;
+    const { listen } = forward;
+    const spec = `${FORWARD_FLAG[forward.kind]} ${formatForward(forward)}`;
+    if ('path' in listen) {
+      if (/^\/(var\/)?tmp\//.test(listen.path)) throw refused('private-tmp', `${spec}: the service has a /tmp of its own, so nobody else would find the socket there.`, 'Choose a directory such as /run/revtun-NAME or /var/lib/…');
+      if (await machine.stat(listen.path)) throw failed('port-in-use-here', `${spec}: ${listen.path} exists already.`, 'Choose another path, or remove it.');
+      continue;
+    }
+    const host = listen.host === undefined || listen.host === '*' ? 'localhost' : listen.host;
+    if ((await machine.dial({ host, port: listen.port }, 1000)).outcome === 'connected') {
+      throw failed('port-in-use-here', `${spec}: something on this machine listens on port ${listen.port} already.`, 'Choose another port, or stop that program (see: ss -ltnp).');
+    }
+  }
+}

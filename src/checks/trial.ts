@@ -1,0 +1,68 @@
+import { ExitCode, ExpectedError } from '../errors.ts';
+import { type Forward, formatForward } from '../tunnel/forward.ts';
+import { authorizedKeysLine, remoteForwards, serverOf, type Tunnel } from '../tunnel/tunnel.ts';
+import { REACH_LIMIT } from './hostKey.ts';
+import { sshError } from './sshFailure.ts';
+import type { Workbench } from './workbench.ts';
+
+export interface TrialResult {
+  /** Loopback listeners that the server's GatewayPorts makes public, as it said itself. */
+  readonly exposed: readonly string[];
+}
+
+/**
+ * Logs in with the service's own configuration and asks for the remote forwards, for a moment: what the server would
+ * refuse the service, it refuses now, and with `ssh -v` says more of the cause than it ever does in a journal.
+ * @param held specs that the installed tunnel holds right now, and that would therefore collide with themselves
+ * @throws ExpectedError
+ */
+export async function tryTunnel(tunnel: Tunnel, publicKey: string, bench: Workbench, held: ReadonlySet<string>): Promise<TrialResult> {
+  const forwards = remoteForwards(tunnel).filter((forward) => !held.has(formatForward(forward)));
+  const server = serverOf(tunnel);
+  const { stderr, stopped, timedOut } = await bench.ssh(tunnel, ['-v', '-N', '-T'], forwards, {
+    timeoutMs: REACH_LIMIT,
+    stopWhen: (said) => (forwards.length === 0 ? hasEntered(said) : count(said, /remote forward success for: listen/g) >= forwards.length),
+  });
+  if (stopped) return { exposed: [...stderr.matchAll(/Forwarding listen address "([^"]*)" overridden by server GatewayPorts/g)].map(([, address]) => address ?? '') };
+  if (/remote port forwarding failed/.test(stderr)) throw forwardRefused(tunnel, forwards, publicKey, stderr);
+  if (/Permission denied \(/.test(stderr)) throw keyRefused(tunnel, publicKey, stderr);
+  throw sshError(server, timedOut ? `${stderr}\nConnection timed out` : stderr);
+}
+
+const count = (text: string, pattern: RegExp) => text.match(pattern)?.length ?? 0;
+
+/** A session without remote forwards says this when login is done and local listeners stand. */
+const hasEntered = (said: string) => /Entering interactive session/.test(said);
+
+/** The server does not let this key in: only a person can change that. */
+function keyRefused(tunnel: Tunnel, publicKey: string, said: string): ExpectedError {
+  const error = sshError(serverOf(tunnel), said);
+  return new ExpectedError(
+    ExitCode.personNeeded, 'key-refused', error.message,
+    `Append this line to ~/.ssh/authorized_keys of ${tunnel.user} on ${tunnel.host}, then run this again:\n${authorizedKeysLine(tunnel, publicKey)}`,
+  );
+}
+
+/** ssh has one sentence for three causes; with -v the server's own remarks tell them apart. */
+function forwardRefused(tunnel: Tunnel, forwards: readonly Forward[], publicKey: string, said: string): ExpectedError {
+  const server = serverOf(tunnel);
+  const which = /remote port forwarding failed for listen (?:port|path) (\S+)/.exec(said)?.[1] ?? '';
+  const forward = forwards.find(({ listen }) => ('path' in listen ? listen.path : String(listen.port)) === which) ?? forwards[0];
+  const spec = forward ? `-R ${formatForward(forward)}` : `port ${which}`;
+  const refuse = (id: string, why: string, hint: string) => new ExpectedError(ExitCode.failed, id, `${server} refused ${spec}: ${why}`, hint);
+  if (/Server has disabled port forwarding/.test(said)) {
+    return refuse('forwarding-disabled', 'port forwarding is switched off there for this account or key.', `On the server: set AllowTcpForwarding to yes or remote in sshd_config for ${tunnel.user}; in authorized_keys, "restrict" needs "port-forwarding" beside it.`);
+  }
+  if (/port forwarding refused/.test(said)) {
+    return refuse('listen-not-permitted', 'this key or account may not listen there (permitlisten or PermitListen does not match).', `On the server, the key's line should be:\n${authorizedKeysLine(tunnel, publicKey)}\n(permitlisten compares the address as it is asked for; another one is asked for with --bind, for example --bind localhost.)`);
+  }
+  const port = forward && 'port' in forward.listen ? forward.listen.port : 0;
+  if (port > 0 && port < 1024 && tunnel.user !== 'root') {
+    return refuse('port-privileged', `only root may listen on ports below 1024 there.`, 'Choose a port from 1024 to 65535 with --remote-port.');
+  }
+  return refuse(
+    'port-taken',
+    'the port is taken there, by another program or by a dead session of an earlier tunnel.',
+    `On the server, see who holds it: sudo ss -ltnp 'sport = :${which}'. A dead session of sshd goes after its time-out (up to 2 h 11 min with its defaults; ClientAliveInterval 15 makes it one minute), or at once with kill. Or choose another port with --remote-port.`,
+  );
+}

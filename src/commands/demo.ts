@@ -1,0 +1,3 @@
+import { failed } from '../errors.ts';
+import type { Context } from './context.ts';
+export async function demo(_context: Context): Promise<void> { throw failed('todo', 'todo'); }

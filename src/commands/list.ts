@@ -1,0 +1,34 @@
+import { describeForwards, serverOf } from '../tunnel/tunnel.ts';
+import { findInstalled } from '../unit/installed.ts';
+import type { Context } from './context.ts';
+import { readState } from './state.ts';
+
+/** Every tunnel of ours on this machine, both scopes. */
+export async function list({ machine, who, output }: Context): Promise<void> {
+  const installed = (await Promise.all((['system', 'user'] as const).map((scope) => findInstalled(machine, scope, who)))).flat();
+  const rows = await Promise.all(installed.map(async (tunnel) => ({ tunnel, state: await readState(machine, who, tunnel) })));
+  output.object({
+    ok: true,
+    tunnels: rows.map(({ tunnel: { name, scope, places, tunnel }, state }) => ({
+      name, scope, unit: places.unit, state: state.state, enabled: state.enabled,
+      server: tunnel ? serverOf(tunnel) : null, forwards: tunnel ? describeForwards(tunnel) : null,
+    })),
+  });
+  if (output.json) return;
+  if (rows.length === 0) {
+    output.result('No tunnels. Make one with: revtun-setup');
+    return;
+  }
+  output.result(table([
+    ['NAME', 'SCOPE', 'STATE', 'SERVER', 'FORWARDS'],
+    ...rows.map(({ tunnel: { name, scope, tunnel }, state }) => [
+      name, scope, state.enabled ? state.state : `${state.state}, not at boot`, tunnel ? serverOf(tunnel) : '(record damaged)', tunnel ? describeForwards(tunnel) : '',
+    ]),
+  ]));
+}
+
+/** Left-aligned columns, two blanks apart. */
+function table(rows: readonly (readonly string[])[]): string {
+  const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+  return rows.map((row) => row.map((cell, column) => cell.padEnd(widths[column]!)).join('  ').trimEnd()).join('\n');
+}

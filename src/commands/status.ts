@@ -1,0 +1,81 @@
+import { publicKeyOf } from '../checks/key.ts';
+import { isFault, type Proof, proveTunnel } from '../checks/verify.ts';
+import { withWorkbench } from '../checks/workbench.ts';
+import { ExitCode, ExpectedError, failed } from '../errors.ts';
+import type { Draft } from '../input/fields.ts';
+import { commandLine } from '../shell.ts';
+import { howToConnect } from '../tunnel/connect.ts';
+import { describeForwards, serverOf, type Tunnel } from '../tunnel/tunnel.ts';
+import type { Installed } from '../unit/installed.ts';
+import type { Context } from './context.ts';
+import { findTunnel } from './find.ts';
+import { reasonFromJournal } from './reason.ts';
+import { formatDuration, readState, type ServiceState } from './state.ts';
+import { tellProof, verifiedObject } from './telling.ts';
+
+/**
+ * One tunnel's truth: what systemd says, what the server confirmed, and whether a connection comes back here.
+ * @throws ExpectedError exit code 3 when it is not running, 1 when it runs but is not what was asked for
+ */
+export async function status(context: Context, name: string | undefined, draft: Draft): Promise<void> {
+  const { machine, who, output } = context;
+  const installed = await findTunnel(context, name, draft);
+  const { tunnel, places } = installed;
+  if (!tunnel) throw failed('record-damaged', `The record in ${places.unitFile} cannot be read.`, `Install ${installed.name} again with its flags, or uninstall it.`);
+  const state = await readState(machine, who, installed);
+  const reason = state.restarts > 0 || state.state !== 'up' ? await reasonFromJournal(machine, installed.scope, who, places.unit) : undefined;
+  const proofs = state.state === 'up' && draft.noVerify !== true ? await tryToProve(context, installed, tunnel) : undefined;
+  const how = howToConnect(tunnel, who.sudoUser ?? who.userName);
+
+  describe(context, installed, tunnel, state, reason);
+  if (Array.isArray(proofs)) for (const proof of proofs) tellProof(output, proof);
+  if (typeof proofs === 'string') output.mark('unknown', `not provable from here: ${proofs}`);
+  if (how && state.state === 'up') output.progress(`connect      ${commandLine(how.command)}`);
+
+  const faults = Array.isArray(proofs) ? proofs.filter(isFault) : [];
+  const object = {
+    changed: false, name: installed.name, scope: installed.scope, unit: places.unit, state: state.state, enabled: state.enabled,
+    since: state.since?.toISOString() ?? null, restarts: state.restarts, lastReason: reason ?? null,
+    server: serverOf(tunnel), forwards: describeForwards(tunnel), connect: how ? commandLine(how.command) : null,
+    verified: verifiedObject(Array.isArray(proofs) ? proofs : undefined),
+  };
+  const problem = state.state !== 'up'
+    ? new ExpectedError(ExitCode.notFound, 'not-running', `${installed.name} is ${state.state}${reason === undefined ? '' : `: ${reason}`}`, `See: revtun-setup logs ${installed.name}`)
+    : faults.length > 0 ? failed(faults[0]!.finding, faults.map(({ says }) => says).join('\n'), '') : undefined;
+  output.object({ ok: problem === undefined, ...object, ...(problem && { error: { code: problem.id, message: problem.message, hint: problem.hint } }) });
+  if (problem) throw new AlreadyTold(problem);
+}
+
+/** The answer is printed already; only the exit code is left to tell. */
+export class AlreadyTold extends ExpectedError {
+  constructor({ exitCode, id, message, hint }: ExpectedError) {
+    super(exitCode, id, message, hint);
+  }
+}
+
+function describe({ output }: Context, { name, scope, places }: Installed, tunnel: Tunnel, state: ServiceState, reason: string | undefined): void {
+  const since = state.since ? ` for ${formatDuration(Date.now() - state.since.getTime())} (since ${state.since.toISOString()})` : '';
+  output.mark(state.state === 'up' ? 'done' : 'fault', `${name} is ${state.state}${since}${state.state === 'up' ? ': the server has confirmed every forward' : ''}`);
+  const rows = [
+    ['unit', `${places.unit} (${scope}${state.enabled ? '' : ', NOT started at boot'})`],
+    ['server', serverOf(tunnel)],
+    ['forwards', describeForwards(tunnel)],
+    ['restarts', `${state.restarts}${reason === undefined ? '' : `, last reason: ${reason}`}`],
+  ];
+  for (const [label, value] of rows) output.progress(`${label!.padEnd(12)} ${value}`);
+}
+
+/** @returns why it could not even be tried, as text */
+async function tryToProve({ machine, who }: Context, { places }: Installed, tunnel: Tunnel): Promise<Proof[] | string> {
+  try {
+    await publicKeyOf(machine, tunnel.identityFile);
+  } catch (error) {
+    if (error instanceof ExpectedError) return error.id === 'key-unreadable' ? 'the key belongs to root; try with sudo' : error.message;
+    throw error;
+  }
+  const pinned = ((await machine.read(places.knownHosts))?.toString() ?? '').split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+  return withWorkbench(machine, tunnel, tunnel.identityFile, async (bench) => {
+    await bench.pin(pinned);
+    return proveTunnel(machine, who, tunnel, bench, pinned);
+  });
+}

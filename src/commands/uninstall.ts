@@ -1,0 +1,103 @@
+import { readFacts } from '../checks/facts.ts';
+import { requireMachine } from '../checks/preflight.ts';
+import { notFound, usage } from '../errors.ts';
+import type { Draft } from '../input/fields.ts';
+import { scopeOf } from '../input/resolve.ts';
+import { planUninstall } from '../plan/plan.ts';
+import { readPresent } from '../plan/present.ts';
+import { runSteps } from '../plan/run.ts';
+import { type Step, titleOf } from '../plan/step.ts';
+import type { Scope } from '../tunnel/tunnel.ts';
+import { findInstalled, type Installed } from '../unit/installed.ts';
+import { placesOf } from '../unit/places.ts';
+import { isOurs } from '../unit/render.ts';
+import { systemctl } from '../unit/systemctl.ts';
+import type { Context } from './context.ts';
+import { withLock } from './lock.ts';
+
+/** Stops, disables and removes tunnels, and tells what it left on purpose. */
+export async function uninstall(context: Context, names: readonly string[], all: boolean, draft: Draft): Promise<void> {
+  const { machine, who, output } = context;
+  const scope = scopeOf(draft, who);
+  const facts = await readFacts(machine, who);
+  requireMachine(facts, scope, context.typed);
+  await withLock(context, scope, draft.dryRun !== true, async () => {
+    const installed = await findInstalled(machine, scope, who);
+    const chosen = all ? installed : await choose(context, names, installed, scope);
+    const done: object[] = [];
+    for (const [index, tunnel] of chosen.entries()) {
+      const remaining = installed.filter((other) => !chosen.slice(0, index + 1).includes(other));
+      done.push(await removeOne(context, tunnel, remaining.length === 0, draft));
+    }
+    if (chosen.length === 0) output.progress('There is no tunnel to remove.');
+    output.object({ ok: true, changed: draft.dryRun !== true && done.length > 0, tunnels: done });
+  });
+}
+
+async function choose({ machine, who }: Context, names: readonly string[], installed: readonly Installed[], scope: Scope): Promise<Installed[]> {
+  if (names.length === 0) {
+    if (installed.length === 1) return [...installed];
+    if (installed.length === 0) throw notFound('no-tunnel', `There is no tunnel of the ${scope} scope on this machine.`, otherScope(scope));
+    throw usage(`Which one? ${installed.map(({ name }) => name).join(', ')}`, 'Name them, or say --all.');
+  }
+  const chosen: Installed[] = [];
+  for (const name of names) {
+    const found = installed.find((tunnel) => tunnel.name === name) ?? (await halfInstalled(machine, name, scope, who));
+    if (!found) throw notFound('no-tunnel', `There is no tunnel "${name}" of the ${scope} scope on this machine.`, otherScope(scope));
+    chosen.push(found);
+  }
+  return chosen;
+}
+
+const otherScope = (scope: Scope) => `revtun-setup list shows all.${scope === 'user' ? ' Those of the system are removed with sudo.' : ' Those of a user are removed by that user.'}`;
+
+/** What a killed install left: files of ours, but no unit yet. */
+async function halfInstalled(machine: Context['machine'], name: string, scope: Scope, who: Context['who']): Promise<Installed | undefined> {
+  const places = placesOf(scope, name, who.home);
+  const traces = [places.knownHosts, places.sshConfig, places.generatedKey];
+  const found = await Promise.all(traces.map((path) => machine.stat(path)));
+  return found.some((stat) => stat !== undefined) ? { name, scope, places, tunnel: undefined, lingering: false } : undefined;
+}
+
+async function removeOne({ machine, who, output, signal }: Context, installed: Installed, last: boolean, draft: Draft): Promise<object> {
+  const { name, scope, places, tunnel } = installed;
+  const present = await readPresent(machine, scope, places, who);
+  const steps = planUninstall(installed, present, systemctl(machine, scope, who), who.userName, last);
+  const report = { name, scope, unit: places.unit };
+  if (draft.dryRun === true) {
+    const titles = steps.map(titleOf).filter((title) => title !== undefined);
+    output.progress(`Would do:\n${titles.map((title) => `  ${title}`).join('\n')}`);
+    return { ...report, steps: titles };
+  }
+  const done: string[] = [];
+  await runSteps(machine, steps, {
+    signal,
+    onDone: (title) => {
+      done.push(title);
+      output.mark('done', title);
+    },
+    onNotice: (text) => output.notice(text),
+  });
+  const left = await leftOnPurpose(machine, installed);
+  for (const what of left) output.progress(`left on purpose: ${what}`);
+  const gone = await isGone(machine, steps);
+  output.progress(gone ? `${name}: removed` : `${name}: no longer installed`);
+  return { ...report, steps: done, left, ...(tunnel && { server: tunnel.host }) };
+}
+
+/** Looked up, not remembered: "removed" is only said of what is no longer there. */
+async function isGone(machine: Context['machine'], steps: readonly Step[]): Promise<boolean> {
+  const paths = steps.flatMap((step) => (step.kind === 'remove' ? [step.path] : []));
+  return (await Promise.all(paths.map((path) => machine.stat(path)))).every((stat) => stat === undefined);
+}
+
+async function leftOnPurpose(machine: Context['machine'], { places, tunnel }: Installed): Promise<string[]> {
+  const left: string[] = [];
+  if (tunnel && tunnel.identityFile !== places.generatedKey && (await machine.stat(tunnel.identityFile))) left.push(`${tunnel.identityFile} (your key)`);
+  for (const path of [places.sshConfig, places.knownHosts, `${places.unitFile}.d`]) {
+    const stat = await machine.stat(path);
+    if (stat && (stat.kind !== 'file' || !isOurs((await machine.read(path)) ?? ''))) left.push(`${path} (not written by revtun-setup)`);
+  }
+  if (tunnel) left.push(`the key's line in authorized_keys of ${tunnel.user} on ${tunnel.host}`);
+  return left;
+}

@@ -1,0 +1,85 @@
+import { InvalidValue, usage } from '../errors.ts';
+import { type Draft, type Field, FIELDS, flagOf, isSwitch, type ParseContext, variableOf } from './fields.ts';
+
+/** Texts that were given for a field, and the flag or variable they came from. */
+export interface Given {
+  readonly from: string;
+  readonly texts: readonly string[];
+}
+
+export type Givens = ReadonlyMap<Field, Given>;
+
+/** What the environment says; an empty variable says nothing. */
+export function fromEnvironment(env: Readonly<Record<string, string | undefined>>): Givens {
+  const given = new Map<Field, Given>();
+  for (const field of FIELDS) {
+    const from = variableOf(field);
+    const text = env[from]?.trim() ?? '';
+    if (text === '') continue;
+    if (isSwitch(field) && /^(0|no|false)$/i.test(text)) continue;
+    given.set(field, { from, texts: field.many ? text.split(/\s+/) : [text] });
+  }
+  return given;
+}
+
+/**
+ * Parses what was given; a flag wins over a variable.
+ * @throws ExpectedError (usage) with every problem in one message, each naming where it came from
+ */
+export function readDraft(context: ParseContext, environment: Givens, flags: Givens): Draft {
+  const problems: string[] = [];
+  const draft: Record<string, unknown> = {};
+  for (const [field, { from, texts }] of new Map([...environment, ...flags])) {
+    try {
+      draft[field.key] = parseField(field, texts, context);
+    } catch (error) {
+      if (!(error instanceof InvalidValue)) throw error;
+      problems.push(`${from}: ${error.message}`);
+    }
+  }
+  problems.push(...contradictions(draft as Draft));
+  if (problems.length > 0) throw usage(problems.join('\n'), 'See revtun-setup --help.');
+  return draft as Draft;
+}
+
+function parseField(field: Field, texts: readonly string[], context: ParseContext): unknown {
+  const { parse } = field;
+  if (parse === undefined) return true;
+  const values = texts.map((text) => {
+    if (text.startsWith('-')) throw new InvalidValue(`needs a value, but is followed by ${text}`);
+    if (text.includes('\0')) throw new InvalidValue('contains a NUL');
+    return parse(text, context);
+  });
+  if (!field.many) {
+    if (values.length > 1) throw new InvalidValue('is given more than once');
+    return values[0];
+  }
+  if (values.includes('none') && values.length > 1) throw new InvalidValue('"none" cannot stand beside others');
+  return values.filter((value) => value !== 'none');
+}
+
+/** Fields of which only one can be meant. */
+const ALTERNATIVES: readonly (readonly (keyof Draft)[])[] = [
+  ['key', 'generateKey'],
+  ['knownHosts', 'acceptNewHostKey'],
+  ['hostKey', 'acceptNewHostKey'],
+  ['hostKey', 'knownHosts'],
+];
+
+function contradictions(draft: Draft): string[] {
+  const flag = (key: keyof Draft) => flagOf(FIELDS.find((field) => field.key === key)!);
+  const found = ALTERNATIVES.filter((keys) => keys.every((key) => draft[key] !== undefined)).map(
+    (keys) => `${keys.map(flag).join(' and ')} exclude each other`,
+  );
+  for (const part of ['user', 'port'] as const) {
+    const inHost = draft.host?.[part];
+    if (inHost !== undefined && draft[part] !== undefined && draft[part] !== inHost) {
+      found.push(`--host says ${part} ${inHost}, but --${part} says ${draft[part]}`);
+    }
+  }
+  if (draft.remotePort === undefined) {
+    const idle = (['bind', 'localHost', 'localPort'] as const).filter((key) => draft[key] !== undefined);
+    if (idle.length > 0) found.push(`${idle.map(flag).join(', ')}: only together with --remote-port`);
+  }
+  return found;
+}

@@ -1,0 +1,206 @@
+import { connect } from 'node:net';
+import { homedir, tmpdir, userInfo } from 'node:os';
+import { dirname, join } from 'node:path';
+import { execa } from 'execa';
+import fs from 'fs-extra';
+import { failed } from '../errors.ts';
+import type { DialResult, DialTarget, FileStat, Identity, Machine, RunOptions, RunResult } from './machine.ts';
+
+/** This machine. */
+export const local: Machine = {
+  run,
+  runAttached: async (argv) => (await execa(argv[0]!, argv.slice(1), { reject: false, stdio: 'inherit' })).exitCode ?? 127,
+  read: (path) => absentAs(undefined, readRegular(path)),
+  stat: (path) => absentAs(undefined, fs.lstat(path).then(toFileStat)),
+  list: (path) => absentAs([], fs.readdir(path).then((names) => names.toSorted())),
+  write,
+  remove: (path) => absentAs(undefined, fs.unlink(path)),
+  makeDirectory,
+  removeEmptyDirectory,
+  temporaryDirectory: () => fs.mkdtemp(join(memoryDirectory(), 'revtun-')),
+  removeTree: (path) => fs.remove(path),
+  symlink: (target, path) => fs.symlink(target, path),
+  dial,
+  lock,
+};
+
+/** The running process. Under sudo, HOME may still be the caller's: root's own is meant. */
+export function whoAmI(): Identity {
+  const { uid, username } = userInfo();
+  const sudoUser = uid === 0 && process.env['SUDO_USER'] !== 'root' ? process.env['SUDO_USER'] : undefined;
+  return {
+    uid,
+    userName: username,
+    home: uid === 0 ? userInfo().homedir : homedir(),
+    ...(sudoUser !== undefined && { sudoUser, sudoHome: homeOf(sudoUser) }),
+    env: process.env,
+  };
+}
+
+/** A new key may lie there for a moment: a directory in memory leaves no trace of it on a disk. */
+function memoryDirectory(): string {
+  if (process.getuid?.() === 0 && fs.existsSync('/run')) return '/run';
+  return process.env['XDG_RUNTIME_DIR'] ?? tmpdir();
+}
+
+function homeOf(user: string): string {
+  const line = fs.readFileSync('/etc/passwd', 'utf8').split('\n').find((entry) => entry.startsWith(`${user}:`));
+  return line?.split(':')[5] ?? `/home/${user}`;
+}
+
+async function run(argv: readonly string[], options: RunOptions = {}): Promise<RunResult> {
+  const [program = '', ...rest] = argv;
+  const child = execa(program, rest, {
+    reject: false,
+    stripFinalNewline: false,
+    // Messages are matched and shown: one language, whatever the caller's.
+    env: { LC_ALL: 'C.UTF-8', ...options.env },
+    maxBuffer: 32 * 1024 * 1024,
+    ...(options.holdInput === true ? { stdin: 'pipe' } : { input: options.input ?? '' }),
+    ...(options.timeoutMs !== undefined && { timeout: options.timeoutMs }),
+    forceKillAfterDelay: 1000,
+  });
+  let stopped = false;
+  const stop = () => {
+    stopped = true;
+    child.kill();
+  };
+  options.signal?.addEventListener('abort', stop, { once: true });
+  const { stopWhen } = options;
+  if (stopWhen) {
+    const said = { stdout: '', stderr: '' };
+    for (const stream of ['stdout', 'stderr'] as const) {
+      child[stream].on('data', (chunk: Buffer) => {
+        said[stream] += String(chunk);
+        if (!stopped && stopWhen(said.stderr, said.stdout)) stop();
+      });
+    }
+  }
+  const result = await child;
+  options.signal?.removeEventListener('abort', stop);
+  const startError = result.exitCode === undefined && result.signal === undefined && !result.timedOut ? result.shortMessage : '';
+  return {
+    code: result.exitCode ?? (result.signal === undefined ? 127 : 128),
+    stdout: result.stdout,
+    stderr: result.stderr === '' ? (startError ?? '') : result.stderr,
+    timedOut: result.timedOut,
+    stopped,
+  };
+}
+
+async function readRegular(path: string): Promise<Buffer | undefined> {
+  // Opening a FIFO would wait for a writer that never comes.
+  const found = await fs.stat(path);
+  if (!found.isFile()) throw Object.assign(new Error(`${path} is not a regular file`), { code: 'EINVAL' });
+  return fs.readFile(path);
+}
+
+function toFileStat(found: fs.Stats): FileStat {
+  const kind = found.isFile() ? 'file' : found.isDirectory() ? 'directory' : found.isSymbolicLink() ? 'symlink' : found.isSocket() ? 'socket' : 'other';
+  return { kind, mode: found.mode & 0o7777, uid: found.uid, gid: found.gid, size: found.size };
+}
+
+async function write(path: string, content: string | Buffer, mode: number): Promise<void> {
+  const beside = join(dirname(path), `.revtun-${process.pid}.tmp`);
+  await fs.remove(beside);
+  try {
+    const file = await fs.open(beside, 'wx', mode);
+    try {
+      await fs.writeFile(file, content);
+      await fs.fchmod(file, mode); // the umask may have taken bits away
+      await fs.fsync(file);
+    } finally {
+      await fs.close(file);
+    }
+    await fs.rename(beside, path);
+  } catch (error) {
+    await fs.remove(beside);
+    throw error;
+  }
+  await syncDirectory(dirname(path));
+}
+
+/** A rename survives a power cut only when its directory was written too. */
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await fs.open(path, 'r');
+  try {
+    await fs.fsync(directory);
+  } finally {
+    await fs.close(directory);
+  }
+}
+
+async function makeDirectory(path: string, mode: number): Promise<void> {
+  await fs.mkdir(path, { mode });
+  await fs.chmod(path, mode);
+}
+
+async function removeEmptyDirectory(path: string): Promise<boolean> {
+  try {
+    await fs.rmdir(path);
+    return true;
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'ENOENT') return true;
+    if (code === 'ENOTEMPTY' || code === 'EEXIST') return false;
+    throw error;
+  }
+}
+
+function dial(target: DialTarget, timeoutMs: number): Promise<DialResult> {
+  return new Promise((resolve) => {
+    const socket = connect(target);
+    let connected = false;
+    const finish = (result: DialResult) => {
+      socket.destroy();
+      resolve(result);
+    };
+    socket.setTimeout(timeoutMs, () => {
+      finish(connected ? { outcome: 'connected', banner: '' } : { outcome: 'timeout', reason: 'no answer' });
+    });
+    socket.once('connect', () => (connected = true));
+    socket.once('data', (data: Buffer) => finish({ outcome: 'connected', banner: data.toString('latin1') }));
+    socket.once('end', () => finish({ outcome: 'refused', reason: 'closed at once' }));
+    socket.once('error', (error: NodeJS.ErrnoException) => {
+      finish({ outcome: error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET' ? 'refused' : 'unreachable', reason: error.message });
+    });
+  });
+}
+
+/**
+ * flock(1) holds the kernel's lock for as long as its cat can read from us: the lock goes with this process, however
+ * it ends, and never has to be judged stale.
+ */
+async function lock(path: string, onWait: () => void): Promise<() => Promise<void>> {
+  const attempt = async (wait: readonly string[]) => {
+    const child = execa('flock', [...wait, path, 'sh', '-c', 'echo held; exec cat'], { reject: false, stdin: 'pipe' });
+    const held = await Promise.race([
+      new Promise<boolean>((resolve) => child.stdout.once('data', () => resolve(true))),
+      child.then(() => false),
+    ]);
+    if (!held) return undefined;
+    return async () => {
+      child.stdin.end();
+      await child;
+    };
+  };
+  const atOnce = await attempt(['--nonblock']);
+  if (atOnce) return atOnce;
+  onWait();
+  const later = await attempt(['--timeout', '120']);
+  if (later) return later;
+  throw failed('locked', `Another revtun-setup is at work here (${path} is locked).`, 'Wait for it to end, then run this again.');
+}
+
+async function absentAs<T>(value: T, work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    const code = codeOf(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return value;
+    throw error;
+  }
+}
+
+// Under a test runner's own realm Node's errors are no `instanceof Error`; the code is what counts.
+const codeOf = (error: unknown) => (error as NodeJS.ErrnoException | undefined)?.code;

@@ -1,0 +1,42 @@
+import { styleText } from 'node:util';
+
+/** Where words go. With --json, stdout belongs to one object and everything for a person goes to stderr. */
+export interface Output {
+  readonly json: boolean;
+  /** What a command was asked for: a list, a file, a state. */
+  result(text: string): void;
+  /** What is going on; silent with --quiet. */
+  progress(text: string): void;
+  /** One thing that was done or seen, with its mark. */
+  mark(mark: Mark, text: string): void;
+  /** What a person has to know, quiet or not. */
+  notice(text: string): void;
+  /** The one object of --json; without --json, nothing. */
+  object(value: object): void;
+}
+
+export type Mark = 'done' | 'fault' | 'unknown';
+
+const MARKS = { done: ['green', '✔'], fault: ['red', '✖'], unknown: ['yellow', '?'] } as const;
+
+export function makeOutput(json: boolean, quiet: boolean, stdout: NodeJS.WriteStream = process.stdout, stderr: NodeJS.WriteStream = process.stderr): Output {
+  const forPeople = json ? stderr : stdout;
+  const write = (stream: NodeJS.WriteStream, text: string) => void stream.write(text.endsWith('\n') ? text : `${text}\n`);
+  const progress = (text: string) => {
+    if (!quiet) write(forPeople, text);
+  };
+  return {
+    json,
+    result: (text) => write(forPeople, text),
+    progress,
+    mark: (mark, text) => {
+      const [colour, sign] = MARKS[mark];
+      // styleText looks at the stream and at NO_COLOR itself.
+      progress(`${styleText(colour, sign, { stream: forPeople })} ${text}`);
+    },
+    notice: (text) => write(stderr, text),
+    object: (value) => {
+      if (json) write(stdout, JSON.stringify(value));
+    },
+  };
+}

@@ -1,0 +1,103 @@
+import { join } from 'node:path';
+import { type Identity, type FileStat, type Machine, TEMPORARY_FILE } from '../machine/machine.ts';
+import type { Scope } from '../tunnel/tunnel.ts';
+import type { Places } from '../unit/places.ts';
+import { SERVICE_USER } from '../unit/render.ts';
+import { systemctl } from '../unit/systemctl.ts';
+
+/** What is there now, as far as a plan for one tunnel has to know. */
+export interface Present {
+  /** By path; only what exists. */
+  readonly files: ReadonlyMap<string, PresentFile>;
+  readonly service: PresentService;
+  /** The account that units of the system scope run as. */
+  readonly serviceUser: 'absent' | 'ours' | 'foreign';
+  readonly lingering: boolean;
+  /** Half-written files that a killed run of ours left behind. */
+  readonly leftovers: readonly string[];
+}
+
+export interface PresentFile extends FileStat {
+  /** Of regular files; undefined for the rest. */
+  readonly content: string | undefined;
+}
+
+export interface PresentService {
+  /** systemd's ActiveState; `inactive` where it knows no such unit. */
+  readonly activeState: string;
+  readonly enabled: boolean;
+  /** The unit file changed on disk since systemd read it. */
+  readonly needsReload: boolean;
+  /** The arguments of the ssh that runs now; undefined where none runs. */
+  readonly runningArgv: readonly string[] | undefined;
+}
+
+/** GECOS of the account that we make, by which it is known as ours again. */
+export const SERVICE_USER_COMMENT = 'revtun-setup tunnels';
+
+export async function readPresent(machine: Machine, scope: Scope, places: Places, who: Identity): Promise<Present> {
+  const paths = [
+    places.knownHosts, places.sshConfig, places.unitFile, places.generatedKey, `${places.generatedKey}.pub`,
+    ...ancestorsToMake(places),
+  ];
+  const files = new Map<string, PresentFile>();
+  const [service, serviceUser, lingering, leftovers] = await Promise.all([
+    readService(machine, scope, places, who),
+    readServiceUser(machine),
+    machine.stat(`/var/lib/systemd/linger/${who.userName}`).then((found) => found !== undefined),
+    findLeftovers(machine, [places.unitDirectory, places.directory]),
+    ...paths.map(async (path) => {
+      const stat = await machine.stat(path);
+      if (!stat) return;
+      const content = stat.kind === 'file' && path !== places.generatedKey ? (await machine.read(path))?.toString() : undefined;
+      files.set(path, { ...stat, content });
+    }),
+  ]);
+  return { files, service, serviceUser, lingering, leftovers };
+}
+
+/** The directories that a tunnel's files need, outermost first. Those above them belong to the system or the home. */
+export function ancestorsToMake(places: Places): string[] {
+  if (places.unitDirectory === '/etc/systemd/system') return [places.ours, places.directory];
+  const config = places.ours.replace(/\/revtun$/, '');
+  return [config, places.ours, places.directory, `${config}/systemd`, places.unitDirectory];
+}
+
+async function readService(machine: Machine, scope: Scope, places: Places, who: Identity): Promise<PresentService> {
+  const properties = ['ActiveState', 'UnitFileState', 'NeedDaemonReload', 'ControlGroup'] as const;
+  const found = await systemctl(machine, scope, who).show(places.unit, properties);
+  return {
+    activeState: found.ActiveState || 'inactive',
+    enabled: found.UnitFileState === 'enabled',
+    needsReload: found.NeedDaemonReload === 'yes',
+    runningArgv: found.ControlGroup === '' ? undefined : await runningSsh(machine, found.ControlGroup, places),
+  };
+}
+
+/**
+ * The tunnel's own ssh among the service's processes; with a jump host there are more. MainPID is not enough: systemd
+ * cannot guess it for a forking service with two processes.
+ */
+async function runningSsh(machine: Machine, controlGroup: string, places: Places): Promise<string[] | undefined> {
+  for (const root of ['/sys/fs/cgroup', '/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified']) {
+    const pids = (await machine.read(`${root}${controlGroup}/cgroup.procs`))?.toString().split('\n') ?? [];
+    for (const pid of pids.filter((line) => line !== '')) {
+      const argv = (await machine.read(`/proc/${pid}/cmdline`))?.toString().split('\0').slice(0, -1);
+      if (argv?.includes(places.sshConfig) === true && argv[1] === '-fNTy') return argv;
+    }
+  }
+  return undefined;
+}
+
+async function readServiceUser(machine: Machine): Promise<Present['serviceUser']> {
+  const { code, stdout } = await machine.run(['getent', 'passwd', SERVICE_USER]);
+  if (code !== 0) return 'absent';
+  return stdout.split(':')[4] === SERVICE_USER_COMMENT ? 'ours' : 'foreign';
+}
+
+async function findLeftovers(machine: Machine, directories: readonly string[]): Promise<string[]> {
+  const found = await Promise.all(
+    directories.map(async (directory) => (await machine.list(directory)).filter((name) => TEMPORARY_FILE.test(name)).map((name) => join(directory, name))),
+  );
+  return found.flat();
+}

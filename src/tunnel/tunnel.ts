@@ -1,0 +1,183 @@
+import { InvalidValue } from '../errors.ts';
+import { type Destination, formatDestination, parseHost, parseJump, parsePort, parseUser, quoted } from './destination.ts';
+import { FORWARD_FLAG, type Forward, formatForward, type ForwardKind, isPublic, parseForward } from './forward.ts';
+
+export type Scope = 'system' | 'user';
+
+/** One tunnel, complete: every way in (flags, environment, wizard, an ssh command, an installed unit) ends here. */
+export interface Tunnel {
+  readonly name: string;
+  readonly scope: Scope;
+  /** The tunnel host as ssh dials it: aliases of an ssh_config are already resolved. */
+  readonly host: string;
+  readonly user: string;
+  readonly port: number;
+  /** Hosts to go through, in order. Empty: straight to `host`. */
+  readonly jump: readonly Destination[];
+  readonly forwards: readonly Forward[];
+  /** Absolute path of the private key. */
+  readonly identityFile: string;
+  /** Seconds between probes of an idle link; see {@link DEFAULT_KEEPALIVE}. */
+  readonly keepalive: number;
+  /** ssh_config's `Ciphers`; `default` leaves ssh its own order. */
+  readonly ciphers: string;
+}
+
+/**
+ * ssh gives up a silent link after `ServerAliveInterval * (ServerAliveCountMax + 1)` seconds (clientloop.c), here
+ * 4 * 3 = 12: inside the 15 s that we promise, and lenient enough for one lost reply.
+ */
+export const DEFAULT_KEEPALIVE = 4;
+export const KEEPALIVE_PROBES = 2;
+
+/** Seconds after which a silent link is given up. */
+export const silenceLimit = (tunnel: Pick<Tunnel, 'keepalive'>) => tunnel.keepalive * (KEEPALIVE_PROBES + 1);
+
+/** The list head that makes ssh prefer AES-GCM and keep everything else (ssh_config(5), Ciphers, `^`). */
+export const AES_GCM_FIRST = '^aes128-gcm@openssh.com,aes256-gcm@openssh.com';
+
+// A unit name, a directory name and a word that nobody has to quote. No leading dot or dash, and short enough for
+// sun_path when a runtime directory is named after it.
+const NAME = /^[a-z0-9][a-z0-9_.-]{0,39}$/;
+
+/** @throws InvalidValue unless the text can name a tunnel */
+export function parseName(text: string): string {
+  if (!NAME.test(text)) {
+    throw new InvalidValue(
+      `${quoted(text)} cannot name a tunnel: use up to 40 of a-z 0-9 . _ - and begin with a letter or digit`,
+    );
+  }
+  return text;
+}
+
+/** The name a tunnel gets when none is given: that of the host as the user typed it. */
+export function defaultName(host: string): string {
+  const name = host.toLowerCase().replace(/[^a-z0-9_.-]/g, '-').replace(/^[^a-z0-9]+/, '').slice(0, 40);
+  return name === '' ? 'tunnel' : name;
+}
+
+/** @throws InvalidValue unless the text is a whole number of seconds from 1 to 3600 */
+export function parseKeepalive(text: string): number {
+  const seconds = /^\d{1,4}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(seconds >= 1 && seconds <= 3600)) {
+    throw new InvalidValue(`${quoted(text)} is not a number of seconds from 1 to 3600`);
+  }
+  return seconds;
+}
+
+/** Accepts what ssh_config's `Ciphers` takes, or `default`. ssh itself checks the names. @throws InvalidValue */
+export function parseCiphers(text: string): string {
+  if (!/^(default|[+^-]?[a-z0-9@.-]+(,[a-z0-9@.-]+)*)$/.test(text)) {
+    throw new InvalidValue(`${quoted(text)} is not a cipher list (see ssh -Q cipher), nor "default"`);
+  }
+  return text;
+}
+
+/**
+ * Accepts an absolute path that a unit can name. LoadCredential= knows neither quotes nor escapes (systemd.exec(5)),
+ * and systemd 257 does not start a unit whose credential path holds a blank or a backslash.
+ * @throws InvalidValue
+ */
+export function parsePath(text: string): string {
+  if (!text.startsWith('/')) throw new InvalidValue(`${quoted(text)} is not an absolute path`);
+  if (/[\p{Cc}\s\\\uFFFD]/u.test(text) || Buffer.byteLength(text) > 4000) {
+    throw new InvalidValue(
+      `${quoted(text)}: a service cannot be given a path with blanks, backslashes, control characters or bytes that are not UTF-8`,
+    );
+  }
+  return text;
+}
+
+/** A tunnel as named settings, in the words of ssh_config(5): what the unit records and what flags are made of. */
+export type Settings = readonly (readonly [SettingName, string])[];
+
+export type SettingName =
+  | 'Host' | 'User' | 'Port' | 'ProxyJump' | 'RemoteForward' | 'LocalForward' | 'DynamicForward'
+  | 'IdentityFile' | 'ServerAliveInterval' | 'Ciphers';
+
+const FORWARD_SETTING = { remote: 'RemoteForward', local: 'LocalForward', dynamic: 'DynamicForward' } as const;
+
+export function toSettings(tunnel: Tunnel): Settings {
+  const jump = tunnel.jump.map(formatDestination).join(',');
+  return [
+    ['Host', tunnel.host],
+    ['User', tunnel.user],
+    ['Port', String(tunnel.port)],
+    ...(jump === '' ? [] : [['ProxyJump', jump] as const]),
+    ...tunnel.forwards.map((forward) => [FORWARD_SETTING[forward.kind], formatForward(forward)] as const),
+    ['IdentityFile', tunnel.identityFile],
+    ['ServerAliveInterval', String(tunnel.keepalive)],
+    ['Ciphers', tunnel.ciphers],
+  ];
+}
+
+/**
+ * The inverse of {@link toSettings}. Unknown settings are ignored, so that an older program can read a newer record.
+ * @throws InvalidValue when a setting is missing or cannot be read
+ */
+export function fromSettings(name: string, scope: Scope, settings: readonly (readonly [string, string])[]): Tunnel {
+  const all = (setting: SettingName) => settings.filter(([key]) => key === setting).map(([, value]) => value);
+  const one = (setting: SettingName) => {
+    const value = all(setting).at(-1);
+    if (value === undefined) throw new InvalidValue(`${setting}= is missing`);
+    return value;
+  };
+  const kinds = Object.keys(FORWARD_SETTING) as ForwardKind[];
+  return {
+    name,
+    scope,
+    host: parseHost(one('Host')),
+    user: parseUser(one('User')),
+    port: parsePort(one('Port')),
+    jump: all('ProxyJump').flatMap(parseJump),
+    forwards: kinds.flatMap((kind) => all(FORWARD_SETTING[kind]).map((text) => parseForward(kind, text))),
+    identityFile: parsePath(one('IdentityFile')),
+    keepalive: parseKeepalive(one('ServerAliveInterval')),
+    ciphers: parseCiphers(one('Ciphers')),
+  };
+}
+
+/** The tunnel host as a person would write it. */
+export const serverOf = (tunnel: Pick<Tunnel, 'host' | 'user' | 'port'>) =>
+  formatDestination({ host: tunnel.host, user: tunnel.user, ...(tunnel.port !== 22 && { port: tunnel.port }) });
+
+/** The forwards in a few words, for the unit's description and for lists. */
+export function describeForwards(tunnel: Pick<Tunnel, 'forwards'>): string {
+  return tunnel.forwards.map((forward) => `${FORWARD_FLAG[forward.kind]} ${formatForward(forward)}`).join(' ');
+}
+
+export const remoteForwards = (tunnel: Pick<Tunnel, 'forwards'>): readonly Forward[] =>
+  tunnel.forwards.filter(({ kind }) => kind === 'remote');
+
+/** What a user has to take upon themselves by name (`--accept-risk=…`), with the reason in words. */
+export type Risk = 'public' | 'remote-socks' | 'dynamic-port';
+
+export function risksOf(tunnel: Pick<Tunnel, 'forwards'>): readonly { risk: Risk; why: string }[] {
+  return remoteForwards(tunnel).flatMap((forward) => {
+    const spec = `-R ${formatForward(forward)}`;
+    const { listen, target } = forward;
+    const found: { risk: Risk; why: string }[] = [];
+    if (isPublic(forward)) found.push({ risk: 'public', why: `${spec} is meant to be reached by everyone who reaches the server` });
+    if (target === 'socks') found.push({ risk: 'remote-socks', why: `${spec} gives the server a SOCKS proxy into this machine's whole network` });
+    if ('port' in listen && listen.port === 0) found.push({ risk: 'dynamic-port', why: `${spec} gets another port on each reconnect` });
+    return found;
+  });
+}
+
+/**
+ * The line for the server's authorized_keys that admits these forwards, their proof, and nothing else that a key
+ * could do (sshd(8), AUTHORIZED_KEYS FILE FORMAT). permitlisten compares the very text that the client sends
+ * (channels.c): no bind address is sent as "localhost", all interfaces as the empty string.
+ */
+export function authorizedKeysLine(tunnel: Tunnel, publicKey: string): string {
+  const options = remoteForwards(tunnel).flatMap(({ listen }) => {
+    if ('path' in listen) return [];
+    const sent = listen.host === '*' ? '' : (listen.host ?? 'localhost');
+    const host = sent.includes(':') ? `[${sent}]` : sent;
+    const port = listen.port === 0 ? '*' : listen.port;
+    const probe = sent === '' || !['localhost', '127.0.0.1', '::1'].includes(sent) ? 'localhost' : host;
+    return [`permitlisten="${host}:${port}"`, `permitopen="${probe}:${port}"`];
+  });
+  return `${['restrict', 'port-forwarding', ...new Set(options)].join(',')} ${publicKey}`;
+}
+

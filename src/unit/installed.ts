@@ -1,0 +1,57 @@
+import { join } from 'node:path';
+import type { Identity, Machine } from '../machine/machine.ts';
+import { fromSettings, type Scope, type Tunnel } from '../tunnel/tunnel.ts';
+import { type Places, placesOf, tunnelName, unitDirectoryOf } from './places.ts';
+import { isOurs, RECORD_SECTION } from './render.ts';
+
+/** A unit of ours that was found on the machine. */
+export interface Installed {
+  readonly name: string;
+  readonly scope: Scope;
+  readonly places: Places;
+  /** What the unit records; undefined when somebody damaged the record. */
+  readonly tunnel: Tunnel | undefined;
+  /** We switched lingering on; the last tunnel to go switches it off again. */
+  readonly lingering: boolean;
+}
+
+/** Every tunnel of ours in a scope. Units that carry our kind of name but not our header are not ours. */
+export async function findInstalled(machine: Machine, scope: Scope, who: Identity): Promise<Installed[]> {
+  const directory = unitDirectoryOf(scope, who.home);
+  const found: Installed[] = [];
+  for (const file of await machine.list(directory)) {
+    const name = tunnelName(file);
+    if (name === undefined || (await machine.stat(join(directory, file)))?.kind !== 'file') continue;
+    const text = (await machine.read(join(directory, file)))?.toString() ?? '';
+    if (isOurs(text)) found.push(readBack(text, name, scope, who));
+  }
+  return found;
+}
+
+function readBack(text: string, name: string, scope: Scope, who: Identity): Installed {
+  const record = readRecord(text);
+  return {
+    name,
+    scope,
+    places: placesOf(scope, name, who.home),
+    tunnel: tunnelFrom(name, scope, record),
+    lingering: record.some(([key, value]) => key === 'Lingering' && value === 'yes'),
+  };
+}
+
+/** The `Key=Value` lines of our own section. */
+function readRecord(unitText: string): [string, string][] {
+  const [, section = ''] = unitText.split(`\n${RECORD_SECTION}\n`);
+  return section.split('\n').flatMap((line): [string, string][] => {
+    const [, key, value] = /^([A-Za-z]+)=(.*)$/.exec(line) ?? [];
+    return key === undefined || value === undefined ? [] : [[key, value]];
+  });
+}
+
+function tunnelFrom(name: string, scope: Scope, record: readonly (readonly [string, string])[]): Tunnel | undefined {
+  try {
+    return fromSettings(name, scope, record);
+  } catch {
+    return undefined;
+  }
+}

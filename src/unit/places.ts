@@ -1,0 +1,40 @@
+import { join } from 'node:path';
+import type { Scope } from '../tunnel/tunnel.ts';
+
+/** Where the files of a tunnel lie: systemd.unit(5)'s directories for administrators and users, and one of ours. */
+export interface Places {
+  readonly unitDirectory: string;
+  /** Holds one directory a tunnel. */
+  readonly ours: string;
+  readonly unit: string;
+  readonly unitFile: string;
+  readonly directory: string;
+  readonly sshConfig: string;
+  readonly knownHosts: string;
+  /** A key that we made; `.pub` lies beside it. */
+  readonly generatedKey: string;
+}
+
+export function placesOf(scope: Scope, name: string, home: string): Places {
+  const unitDirectory = unitDirectoryOf(scope, home);
+  const ours = scope === 'system' ? '/etc/revtun' : join(home, '.config/revtun');
+  const directory = join(ours, name);
+  return {
+    unitDirectory,
+    ours,
+    unit: unitName(name),
+    unitFile: join(unitDirectory, unitName(name)),
+    directory,
+    sshConfig: join(directory, 'ssh_config'),
+    knownHosts: join(directory, 'known_hosts'),
+    generatedKey: join(directory, 'key'),
+  };
+}
+
+export const unitDirectoryOf = (scope: Scope, home: string) =>
+  scope === 'system' ? '/etc/systemd/system' : join(home, '.config/systemd/user');
+
+export const unitName = (name: string) => `revtun-${name}.service`;
+
+/** The inverse of {@link unitName}; undefined for what cannot be a unit of ours. */
+export const tunnelName = (unit: string) => /^revtun-(.+)\.service$/.exec(unit)?.[1];
