@@ -4,15 +4,15 @@ import { styleText } from 'node:util';
 export interface Output {
   readonly json: boolean;
   /** What a command was asked for: a list, a file, a state. */
-  result(text: string): void;
+  readonly result: (text: string) => void;
   /** What is going on; silent with --quiet. */
-  progress(text: string): void;
+  readonly progress: (text: string) => void;
   /** One thing that was done or seen, with its mark. */
-  mark(mark: Mark, text: string): void;
+  readonly mark: (mark: Mark, text: string) => void;
   /** What a person has to know, quiet or not. */
-  notice(text: string): void;
+  readonly notice: (text: string) => void;
   /** The one object of --json; without --json, nothing. */
-  object(value: object): void;
+  readonly object: (value: object) => void;
 }
 
 export type Mark = 'done' | 'fault' | 'unknown';
