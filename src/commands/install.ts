@@ -23,7 +23,7 @@ import { HEADER, renderFiles } from '../unit/render.ts';
 import { systemctl } from '../unit/systemctl.ts';
 import type { Context } from './context.ts';
 import { withLock } from './lock.ts';
-import { reasonFromJournal } from './reason.ts';
+import { reasonSince } from './reason.ts';
 import { failOnFault, prove, tellDifferences, tellHowToConnect, verifiedObject } from './telling.ts';
 
 /** What the wizard hands over besides its answers. */
@@ -195,7 +195,7 @@ async function carryOut(job: Job, steps: readonly Step[]): Promise<Carried> {
     tellUndone(job);
     // What systemctl says of a failed start is where to look; what ssh said is the reason.
     if (!(error instanceof ExpectedError) || error.id !== 'step-failed' || !/systemctl.* (re)?start /.test(error.message)) throw error;
-    const reason = await reasonFromJournal(machine, tunnel.scope, who, places.unit, since);
+    const reason = await reasonSince(machine, tunnel.scope, who, places.unit, since);
     throw reason === undefined ? error : failed('start-failed', `The service did not come up: ${reason}`, error.message);
   }
 }

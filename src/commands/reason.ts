@@ -3,22 +3,40 @@ import type { Identity, Machine } from '../machine/machine.ts';
 import type { Scope } from '../tunnel/tunnel.ts';
 import { journalctlArgv } from '../unit/systemctl.ts';
 
-/** Why the unit's ssh last gave up, in its own words; undefined when its journal does not say (or may not be read). */
-export async function reasonFromJournal(machine: Machine, scope: Scope, who: Identity, unit: string, since?: Date): Promise<string | undefined> {
-  const span = since ? ['--since', `@${Math.floor(since.getTime() / 1000)}`] : [];
-  const { stdout } = await machine.run(journalctlArgv(scope, who, unit, ...span, '-n', '200', '-o', 'json', '--no-pager'), { timeoutMs: 10_000 });
-  const messages = stdout.split('\n').flatMap((line) => {
-    const entry = parseEntry(line);
-    // ssh writes its reasons with its own name; systemd's remarks about the unit are not reasons.
-    return typeof entry?.SYSLOG_IDENTIFIER === 'string' && /(^|\/)ssh$/.test(entry.SYSLOG_IDENTIFIER) && typeof entry.MESSAGE === 'string' ? [entry.MESSAGE.trim()] : [];
-  });
-  return messages.findLast((message) => recognise(message) !== undefined) ?? messages.at(-1);
+/** Fields of a journal entry that tell why a tunnel went down (systemd.journal-fields(7)). */
+interface Entry {
+  readonly MESSAGE?: unknown;
+  readonly MESSAGE_ID?: unknown;
+  readonly SYSLOG_IDENTIFIER?: unknown;
 }
 
-function parseEntry(line: string): { SYSLOG_IDENTIFIER?: unknown; MESSAGE?: unknown } | undefined {
-  try {
-    return JSON.parse(line) as { SYSLOG_IDENTIFIER?: unknown; MESSAGE?: unknown };
-  } catch {
-    return undefined;
-  }
+/** systemd's catalogue ids (sd-messages.h): a unit begins to start; a restart was scheduled. */
+const STARTING = '7d4958e842da4a758f6c1cdc7b36dcc5';
+const RESTART_SCHEDULED = '5eb03494b6584870a536b337290809b3';
+
+/** Why the unit's ssh gave up since a moment, in its own words; undefined when the journal does not say. */
+export async function reasonSince(machine: Machine, scope: Scope, who: Identity, unit: string, since: Date): Promise<string | undefined> {
+  return tellingWords(await readJournal(machine, scope, who, unit, '--since', `@${Math.floor(since.getTime() / 1000)}`));
+}
+
+/** Why the tunnel last went down or failed to come up; undefined when it never did, or when its journal may not be read. */
+export async function lastReason(machine: Machine, scope: Scope, who: Identity, unit: string): Promise<string | undefined> {
+  const entries = await readJournal(machine, scope, who, unit);
+  const down = entries.findLastIndex(({ MESSAGE_ID }) => MESSAGE_ID === RESTART_SCHEDULED);
+  if (down === -1) return undefined;
+  const up = entries.slice(0, down).findLastIndex(({ MESSAGE_ID }) => MESSAGE_ID === STARTING);
+  // With -f and -y, ssh has no words for a session that the other side closed (clientloop.c writes them to stderr).
+  return tellingWords(entries.slice(up + 1, down)) ?? 'the server closed the connection';
+}
+
+async function readJournal(machine: Machine, scope: Scope, who: Identity, unit: string, ...span: string[]): Promise<Entry[]> {
+  const { stdout } = await machine.run(journalctlArgv(scope, who, unit, ...span, '-n', '300', '-o', 'json', '--no-pager'), { timeoutMs: 10_000 });
+  return stdout.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as Entry] : []));
+}
+
+/** ssh writes its reasons under its own name; of its last words the ones that name a cause count most. */
+function tellingWords(entries: readonly Entry[]): string | undefined {
+  const words = entries.flatMap(({ MESSAGE, SYSLOG_IDENTIFIER }) =>
+    typeof MESSAGE === 'string' && typeof SYSLOG_IDENTIFIER === 'string' && /(^|\/)ssh$/.test(SYSLOG_IDENTIFIER) ? [MESSAGE.trim()] : []);
+  return words.findLast((message) => recognise(message) !== undefined) ?? words.at(-1);
 }

@@ -18,7 +18,7 @@ const STATES: Readonly<Record<string, ServiceState['state']>> = { active: 'up', 
 
 export async function readState(machine: Machine, who: Identity, { scope, places }: Installed): Promise<ServiceState> {
   const found = await systemctl(machine, scope, who).show(places.unit, ['ActiveState', 'UnitFileState', 'StateChangeTimestamp', 'NRestarts', 'Result']);
-  // "Sat 2026-11-21 08:00:00 UTC": the weekday is for people, and the zone is that of the process.
+  // "Sat 2026-11-21 08:00:00 UTC": Date.parse takes it without the weekday.
   const stamp = Date.parse(found.StateChangeTimestamp.replace(/^\w+ /, ''));
   return {
     state: STATES[found.ActiveState] ?? 'stopped',

@@ -9,7 +9,7 @@ import { describeForwards, serverOf, type Tunnel } from '../tunnel/tunnel.ts';
 import type { Installed } from '../unit/installed.ts';
 import type { Context } from './context.ts';
 import { findTunnel } from './find.ts';
-import { reasonFromJournal } from './reason.ts';
+import { lastReason } from './reason.ts';
 import { formatDuration, readState, type ServiceState } from './state.ts';
 import { tellProof, verifiedObject } from './telling.ts';
 
@@ -23,7 +23,7 @@ export async function status(context: Context, name: string | undefined, draft: 
   const { tunnel, places } = installed;
   if (!tunnel) throw failed('record-damaged', `The record in ${places.unitFile} cannot be read.`, `Install ${installed.name} again with its flags, or uninstall it.`);
   const state = await readState(machine, who, installed);
-  const reason = state.restarts > 0 || state.state !== 'up' ? await reasonFromJournal(machine, installed.scope, who, places.unit) : undefined;
+  const reason = await lastReason(machine, installed.scope, who, places.unit);
   const proofs = state.state === 'up' && draft.noVerify !== true ? await tryToProve(context, installed, tunnel) : undefined;
   const how = howToConnect(tunnel, who.sudoUser ?? who.userName);
 

@@ -3,7 +3,7 @@ import { requireMachine } from '../checks/preflight.ts';
 import { notFound, usage } from '../errors.ts';
 import type { Draft } from '../input/fields.ts';
 import { scopeOf } from '../input/resolve.ts';
-import { planUninstall } from '../plan/plan.ts';
+import { planFarewell, planUninstall } from '../plan/plan.ts';
 import { readPresent } from '../plan/present.ts';
 import { runSteps } from '../plan/run.ts';
 import { type Step, titleOf } from '../plan/step.ts';
@@ -25,12 +25,11 @@ export async function uninstall(context: Context, names: readonly string[], all:
     const installed = await findInstalled(machine, scope, who);
     const chosen = all ? installed : await choose(context, names, installed, scope);
     const done: object[] = [];
-    for (const [index, tunnel] of chosen.entries()) {
-      const remaining = installed.filter((other) => !chosen.slice(0, index + 1).includes(other));
-      done.push(await removeOne(context, tunnel, remaining.length === 0, draft));
-    }
-    if (chosen.length === 0) output.progress('There is no tunnel to remove.');
-    output.object({ ok: true, changed: draft.dryRun !== true && done.length > 0, tunnels: done });
+    for (const tunnel of chosen) done.push(await removeOne(context, tunnel, draft));
+    const remaining = installed.filter((tunnel) => !chosen.includes(tunnel));
+    const farewell = remaining.length > 0 ? [] : await sayFarewell(context, scope, installed, draft);
+    if (chosen.length === 0 && farewell.length === 0) output.progress('There is no tunnel to remove.');
+    output.object({ ok: true, changed: draft.dryRun !== true && done.length + farewell.length > 0, tunnels: done, steps: farewell });
   });
 }
 
@@ -59,30 +58,40 @@ async function halfInstalled(machine: Context['machine'], name: string, scope: S
   return found.some((stat) => stat !== undefined) ? { name, scope, places, tunnel: undefined, lingering: false } : undefined;
 }
 
-async function removeOne({ machine, who, output, signal }: Context, installed: Installed, last: boolean, draft: Draft): Promise<object> {
+async function removeOne(context: Context, installed: Installed, draft: Draft): Promise<object> {
+  const { machine, who, output } = context;
   const { name, scope, places, tunnel } = installed;
-  const present = await readPresent(machine, scope, places, who);
-  const steps = planUninstall(installed, present, systemctl(machine, scope, who), who.userName, last);
-  const report = { name, scope, unit: places.unit };
-  if (draft.dryRun === true) {
-    const titles = steps.map(titleOf).filter((title) => title !== undefined);
-    output.progress(`Would do:\n${titles.map((title) => `  ${title}`).join('\n')}`);
-    return { ...report, steps: titles };
-  }
-  const done: string[] = [];
-  await runSteps(machine, steps, {
-    signal,
-    onDone: (title) => {
-      done.push(title);
-      output.mark('done', title);
-    },
-    onNotice: (text) => output.notice(text),
-  });
+  const steps = planUninstall(installed, await readPresent(machine, scope, places, who), systemctl(machine, scope, who));
+  const done = await carryOut(context, steps, draft);
+  const report = { name, scope, unit: places.unit, steps: done };
+  if (draft.dryRun === true) return report;
   const left = await leftOnPurpose(machine, installed);
   for (const what of left) output.progress(`left on purpose: ${what}`);
-  const gone = await isGone(machine, steps);
-  output.progress(gone ? `${name}: removed` : `${name}: no longer installed`);
-  return { ...report, steps: done, left, ...(tunnel && { server: tunnel.host }) };
+  output.progress(`${name}: ${(await isGone(machine, steps)) ? 'removed' : 'no longer installed, but not all of its files could be removed'}`);
+  return { ...report, left, ...(tunnel && { server: tunnel.host }) };
+}
+
+/** What goes when no tunnel of the scope remains. */
+async function sayFarewell(context: Context, scope: Scope, installed: readonly Installed[], draft: Draft): Promise<string[]> {
+  const { machine, who } = context;
+  const present = await readPresent(machine, scope, placesOf(scope, 'any', who.home), who);
+  return carryOut(context, planFarewell(scope, present, who.userName, installed.some(({ lingering }) => lingering)), draft);
+}
+
+/** @returns the steps that were done, or that a dry run would do */
+async function carryOut({ machine, output, signal }: Context, steps: readonly Step[], draft: Draft): Promise<string[]> {
+  if (draft.dryRun === true) {
+    const titles = steps.map(titleOf).filter((title) => title !== undefined);
+    for (const title of titles) output.progress(`would ${title}`);
+    return titles;
+  }
+  const done: string[] = [];
+  const onDone = (title: string) => {
+    done.push(title);
+    output.mark('done', title);
+  };
+  await runSteps(machine, steps, { signal, onDone, onNotice: output.notice });
+  return done;
 }
 
 /** Looked up, not remembered: "removed" is only said of what is no longer there. */

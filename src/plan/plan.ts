@@ -1,7 +1,7 @@
 import type { KeyPair } from '../tunnel/key.ts';
 import { refused } from '../errors.ts';
 import { tunnelArgv } from '../tunnel/ssh.ts';
-import type { Tunnel } from '../tunnel/tunnel.ts';
+import type { Scope, Tunnel } from '../tunnel/tunnel.ts';
 import type { Installed } from '../unit/installed.ts';
 import type { Places } from '../unit/places.ts';
 import { isOurs, type OutputFile, SERVICE_USER } from '../unit/render.ts';
@@ -89,12 +89,9 @@ const keySteps = ({ privateKey, publicKey }: KeyPair, { generatedKey }: Places):
   { kind: 'write', path: `${generatedKey}.pub`, content: `${publicKey}\n`, mode: 0o644 },
 ];
 
-/**
- * The way back from an install. Files without our header and drop-ins of the user's stay.
- * @param last whether no other tunnel of ours remains in this scope
- */
-export function planUninstall(installed: Installed, present: Present, systemd: Systemctl, userName: string, last: boolean): Step[] {
-  const { places, scope, lingering } = installed;
+/** The way back from an install. Files without our header and drop-ins of the user's stay. */
+export function planUninstall(installed: Installed, present: Present, systemd: Systemctl): Step[] {
+  const { places } = installed;
   const { service } = present;
   const steps: Step[] = [];
   if (service.activeState === 'active' || service.activeState === 'activating' || service.activeState === 'reloading') {
@@ -117,14 +114,20 @@ export function planUninstall(installed: Installed, present: Present, systemd: S
   for (const path of ancestorsToMake(places).toReversed()) {
     if (present.files.has(path)) steps.push({ kind: 'remove-directory', path });
   }
-  if (last && scope === 'system' && present.serviceUser === 'ours') {
-    steps.push({ kind: 'run', title: 'remove the service user', argv: addServiceUser.undo, undo: addServiceUser.argv });
-  }
-  if (last && scope === 'user' && lingering && present.lingering) {
-    const { argv, undo } = enableLingering(userName);
-    steps.push({ kind: 'run', title: 'switch lingering off', argv: undo, undo: argv, orElse: `Lingering for ${userName} could not be switched off; ask root for: loginctl disable-linger ${userName}` });
-  }
   return steps;
+}
+
+/**
+ * What goes with the last tunnel of a scope: the account, and lingering if we switched it on. A run that was killed
+ * may have left it behind after the last tunnel; it is found again all the same.
+ */
+export function planFarewell(scope: Scope, present: Present, userName: string, lingering: boolean): Step[] {
+  if (scope === 'system') {
+    return present.serviceUser === 'ours' ? [{ kind: 'run', title: 'remove the service user', argv: addServiceUser.undo, undo: addServiceUser.argv }] : [];
+  }
+  if (!lingering || !present.lingering) return [];
+  const { argv, undo } = enableLingering(userName);
+  return [{ kind: 'run', title: 'switch lingering off', argv: undo, undo: argv, orElse: `Lingering for ${userName} could not be switched off; ask root for: loginctl disable-linger ${userName}` }];
 }
 
 const addServiceUser = {

@@ -12,7 +12,8 @@ export interface Systemctl {
 
 export function systemctl(machine: Machine, scope: Scope, who: Identity): Systemctl {
   const argv = (...words: string[]) => [...managerEnv(scope, who), 'systemctl', ...(scope === 'user' ? ['--user'] : []), ...words];
-  const run = (...words: string[]) => machine.run(argv(...words), { timeoutMs: 90_000 });
+  // Timestamps come in a zone that Date.parse knows, whatever this machine's is.
+  const run = (...words: string[]) => machine.run(argv(...words), { timeoutMs: 90_000, env: { TZ: 'UTC' } });
   return {
     argv,
     run,
