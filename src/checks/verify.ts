@@ -13,6 +13,7 @@ import type { Workbench } from './workbench.ts';
  * - `answered`: what answers says the same as the local target, which is no proof of which machine it is
  * - `not-provable`: the server does not allow the probe; nothing is known against it
  * - `nothing-here`: the tunnel leads here, but nothing listens at the local target
+ * - `not-permitted-here`: the local target is a socket that the service's user may not open
  * - `wrong-machine`: another sshd answers at the port
  * - `silent`: the port is open, but nothing comes through
  * - `no-listener`: nothing listens at the server's port
@@ -20,7 +21,7 @@ import type { Workbench } from './workbench.ts';
  * - `made-public`: asked for loopback, but the server (GatewayPorts yes) lets everyone in
  */
 export type Finding =
-  | 'proven' | 'answered' | 'not-provable' | 'nothing-here'
+  | 'proven' | 'answered' | 'not-provable' | 'nothing-here' | 'not-permitted-here'
   | 'wrong-machine' | 'silent' | 'no-listener' | 'made-loopback' | 'made-public';
 
 export interface Proof {
@@ -32,7 +33,7 @@ export interface Proof {
 }
 
 /** Findings that mean the tunnel is not what was asked for. */
-const FAULTS: readonly Finding[] = ['wrong-machine', 'silent', 'no-listener', 'made-loopback', 'made-public'];
+const FAULTS: readonly Finding[] = ['not-permitted-here', 'wrong-machine', 'silent', 'no-listener', 'made-loopback', 'made-public'];
 
 export const isFault = ({ finding }: Proof) => FAULTS.includes(finding);
 
@@ -79,7 +80,9 @@ async function proveForward(probe: Probe, forward: Forward): Promise<Proof> {
     case 'same-banner': break;
     case 'open': break;
     case 'other': return says('wrong-machine', `${at} leads to another machine's sshd`);
-    case 'closed': return says('silent', `${at} accepts connections and closes them at once`);
+    case 'closed':
+      if (target !== 'socks' && 'path' in target) return says('not-permitted-here', `the service may not open ${local}; give it the socket's group with: systemctl edit revtun-${tunnel.name} (SupplementaryGroups=)`);
+      return says('silent', `${at} accepts connections and closes them at once`);
     case 'silent': return says('silent', `${at} accepts connections, but nothing comes through; it may be a dead session of an earlier tunnel`);
     case 'no-listener': return says('no-listener', `nothing listens on ${at}`);
     case 'forbidden':
@@ -148,41 +151,33 @@ async function localHostKey({ machine, bench, tunnel, who }: Probe, target: { re
   }
 }
 
-/** For what is no sshd: opens the port by `ssh -W` and compares what it says, or sees the connection arrive here. */
+/** For what is no sshd: opens the port by `ssh -W`, sees the connection arrive here, and compares what it says. */
 async function bannerThrough({ machine, bench, tunnel }: Probe, end: { host: string; port: number }, target: Forward['target'], here: DialResult): Promise<Inner> {
-  const arrivals = target === 'socks' || 'path' in target ? undefined : await connectionsTo(machine, target.port);
+  const port = target === 'socks' || 'path' in target ? undefined : target.port;
+  const before = port === undefined ? new Set() : await connectionsAt(machine, port);
+  const hasArrived = async () => port !== undefined && [...(await connectionsAt(machine, port))].some((connection) => !before.has(connection));
   const done = new AbortController();
-  let arrived = false;
   const opened = bench.ssh(tunnel, ['-T', '-W', formatEndpoint(end)], [], {
     holdInput: true, timeoutMs: PATIENCE * 2, signal: done.signal,
     stopWhen: (_stderr, stdout) => stdout !== '',
-  });
-  const watch = async () => {
-    for (let waited = 0; waited < PATIENCE && !done.signal.aborted; waited += 100) {
-      await sleep(100);
-      if (arrivals && target !== 'socks' && !('path' in target)) {
-        arrived = [...(await connectionsTo(machine, target.port))].some((connection) => !arrivals.has(connection));
-        if (arrived) break;
-      }
-    }
-    done.abort();
-  };
-  const [result] = await Promise.all([opened.finally(() => done.abort()), watch()]);
-  if (/administratively prohibited/.test(result.stderr)) return 'forbidden';
-  if (/open failed: connect failed/.test(result.stderr)) return 'no-listener';
+  }).finally(() => done.abort());
+  for (let waited = 0; waited < PATIENCE && !done.signal.aborted && !(await hasArrived()); waited += 100) await sleep(100);
+  const arrived = await hasArrived();
+  done.abort();
+  const { stderr, stdout, stopped } = await opened;
+  if (/administratively prohibited/.test(stderr)) return 'forbidden';
+  if (/open failed: connect failed/.test(stderr)) return 'no-listener';
   if (arrived) return 'self';
-  if (result.stdout !== '') return here.outcome === 'connected' && here.banner === result.stdout ? 'same-banner' : 'open';
-  return result.stopped ? 'open' : 'closed';
+  if (stdout !== '') return here.outcome === 'connected' && here.banner === stdout ? 'same-banner' : 'open';
+  return stopped ? 'open' : 'closed';
 }
 
-/** TCP connections from this machine to a port, by their own local port (proc(5), /proc/net/tcp; 01 is established). */
-async function connectionsTo(machine: Machine, port: number): Promise<Set<string>> {
+/** TCP connections to or from a port of this machine's, closing ones included (proc(5), /proc/net/tcp; 0A is listening). */
+async function connectionsAt(machine: Machine, port: number): Promise<Set<string>> {
   const tables = await Promise.all(['/proc/net/tcp', '/proc/net/tcp6'].map((path) => machine.read(path)));
-  const wanted = port.toString(16).toUpperCase().padStart(4, '0');
-  return new Set(
-    tables.flatMap((table) => (table?.toString() ?? '').split('\n')).map((line) => line.trim().split(/\s+/))
-      .filter(([, , remote, state]) => remote?.endsWith(`:${wanted}`) === true && state === '01').map(([, localEnd]) => localEnd ?? ''),
-  );
+  const end = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const rows = tables.flatMap((table) => (table?.toString() ?? '').split('\n')).map((line) => line.trim().split(/\s+/));
+  return new Set(rows.flatMap(([, here = '', there = '', state]) => (state !== '0A' && (here.endsWith(end) || there.endsWith(end)) ? [`${here} ${there}`] : [])));
 }
 
 /**

@@ -218,7 +218,10 @@ export function makeHost({ name, sandbox, network, disk }: HostParts): Host {
     },
     sshdConfig: async (text) => {
       await writeFile('/etc/ssh/sshd_config.d/50-lab.conf', text);
+      await succeed(['install', '-d', '/run/sshd']);
       await succeed(['sshd', '-t']);
+      // Tests change it more often than systemd lets a service restart.
+      await succeed(['systemctl', 'reset-failed', 'ssh.service']);
       await succeed(['systemctl', 'restart', 'ssh.service']);
     },
     hostKeyFingerprint: async () => {
