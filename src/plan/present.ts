@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type Identity, type FileStat, type Machine, TEMPORARY_FILE } from '../machine/machine.ts';
 import type { Scope } from '../tunnel/tunnel.ts';
 import type { Places } from '../unit/places.ts';
@@ -63,9 +64,18 @@ export function ancestorsToMake(places: Places): string[] {
   return [config, places.ours, places.directory, `${config}/systemd`, places.unitDirectory];
 }
 
+/** Milliseconds: most starts take a quarter of a second; one that hangs need not be waited for. */
+const SETTLING = 3000;
+
 async function readService(machine: Machine, scope: Scope, places: Places, who: Identity): Promise<PresentService> {
-  const properties = ['ActiveState', 'UnitFileState', 'NeedDaemonReload', 'ControlGroup'] as const;
-  const found = await systemctl(machine, scope, who).show(places.unit, properties);
+  const systemd = systemctl(machine, scope, who);
+  const look = () => systemd.show(places.unit, ['ActiveState', 'SubState', 'UnitFileState', 'NeedDaemonReload', 'ControlGroup']);
+  let found = await look();
+  // A start that is under way (a killed run may have left it) decides itself within a moment: then what is seen is true.
+  for (let waited = 0; found.ActiveState === 'activating' && found.SubState === 'start' && waited < SETTLING; waited += 200) {
+    await sleep(200);
+    found = await look();
+  }
   return {
     activeState: found.ActiveState || 'inactive',
     enabled: found.UnitFileState === 'enabled',

@@ -26,6 +26,11 @@ export function freshFolder(): string {
   return mkdtempSync(join(tmpdir(), ownedPrefix(process.pid)));
 }
 
+/** Where tmux keeps its servers' sockets. */
+export function tmuxFolder(): string {
+  return join(process.env['TMUX_TMPDIR'] ?? '/tmp', `tmux-${process.getuid?.() ?? 0}`);
+}
+
 function ownedPrefix(pid: number): string {
   return `rvt-${pid}-`;
 }

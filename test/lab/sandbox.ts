@@ -1,12 +1,12 @@
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { insideCgroup, makeCgroup, removeCgroup, sweepCgroups } from './cgroup.ts';
 import { execute, start, succeed, type Result, type RunOptions } from './child.ts';
 import { disposable } from './cleanup.ts';
-import { freshName, ownerOf } from './paths.ts';
+import { freshName, ownerOf, tmuxFolder } from './paths.ts';
 import { childrenOf, isAlive } from './processTree.ts';
 import { waitFor } from './waitFor.ts';
 
@@ -91,8 +91,10 @@ export async function openSandbox({ network }: { network: 'private' | 'shared' }
 /** Removes files and cgroups of test runs that died. (Their processes died with them.) */
 export function sweepLeftovers(): void {
   sweepCgroups();
-  for (const name of readdirSync(tmpdir())) {
-    const owner = ownerOf(name);
-    if (owner !== undefined && !isAlive(owner)) rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  for (const folder of [tmpdir(), tmuxFolder()].filter((each) => existsSync(each))) {
+    for (const name of readdirSync(folder)) {
+      const owner = ownerOf(name);
+      if (owner !== undefined && !isAlive(owner)) rmSync(join(folder, name), { recursive: true, force: true });
+    }
   }
 }

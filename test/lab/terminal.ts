@@ -1,7 +1,9 @@
-import { execute, start, succeed, tiedToUs } from './child.ts';
+import { once } from 'node:events';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { start, succeed } from './child.ts';
 import { disposable } from './cleanup.ts';
-import { freshName } from './paths.ts';
-import { isAlive } from './processTree.ts';
+import { freshName, tmuxFolder } from './paths.ts';
 import { sleep, waitFor } from './waitFor.ts';
 
 export type TerminalOptions = {
@@ -38,17 +40,18 @@ export async function openTerminal(options: TerminalOptions): Promise<Terminal> 
   const { argv, cwd = process.cwd(), env = {}, columns = 80, rows = 24 } = options;
   const socket = freshName();
   const tmux = (...args: string[]) => ['tmux', '-L', socket, '-f', '/dev/null', ...args];
-  // In the foreground and not as a daemon: so it can be made to end when we do.
-  const server = start(tiedToUs(tmux('-D'), 'TERM'), 'ignore');
+  // tmux goes its own way as a daemon: something has to end it if we die without a word.
+  const guard = start(['sh', '-c', 'cat > /dev/null; exec tmux -L "$1" kill-server', 'sh', socket], ['pipe', 'ignore', 'ignore']);
+  const guardEnded = once(guard, 'exit');
   const close = disposable(async () => {
-    await execute(tmux('kill-server'));
-    server.kill('SIGKILL');
-    await waitFor(() => !isAlive(server.pid ?? 0) || server.exitCode !== null || server.signalCode !== null, { what: 'tmux to end' });
+    guard.stdin?.end();
+    await guardEnded;
+    rmSync(join(tmuxFolder(), socket), { force: true });
   });
   try {
-    await waitFor(async () => (await execute(tmux('show-options', '-s'))).code === 0, { everyMs: 10, what: 'tmux to start' });
     const settings = Object.entries(env).map(([key, value]) => `${key}=${value}`);
     const preparations = [
+      'set-option -s exit-empty off',
       'set-option -g status off',
       'set-option -g history-limit 50000',
       'set-option -g default-terminal screen-256color',
@@ -56,7 +59,7 @@ export async function openTerminal(options: TerminalOptions): Promise<Terminal> 
       'set-option -wg remain-on-exit on',
       "set-option -wg remain-on-exit-format ''",
     ];
-    await succeed(tmux('source-file', '-'), { input: preparations.join('\n') });
+    await succeed(tmux('start-server', ';', 'source-file', '-'), { input: preparations.join('\n') });
     // tmux would hand a single word to a shell; and `env` keeps tmux's own variables from the program.
     const program = ['env', '-u', 'TMUX', '-u', 'TMUX_PANE', ...settings, ...argv].map(withoutSeparator);
     await succeed(tmux('new-session', '-d', '-x', String(columns), '-y', String(rows), '-c', cwd, '--', ...program));
@@ -71,10 +74,13 @@ export async function openTerminal(options: TerminalOptions): Promise<Terminal> 
   };
   const screen = () => capture();
   const status = async () => {
-    // tmux may notice the terminal's end before the program's: then neither is known yet
-    const [code, signal] = (await succeed(tmux('display-message', '-p', '#{pane_dead_status},#{pane_dead_signal}'))).trim().split(',');
+    const shown = await succeed(tmux('display-message', '-p', '#{pane_dead},#{pane_dead_status},#{pane_dead_signal}'));
+    const [dead, code, signal] = shown.trim().split(',');
     if (code) return { code: Number(code) };
-    return signal ? { code: 128 + Number(signal) } : undefined;
+    if (signal) return { code: 128 + Number(signal) };
+    // tmux misses the end of a program while libutempter notes the end of its terminal. The end of another one wakes it up.
+    if (dead === '1') await succeed(tmux('run-shell', '-b', 'true'));
+    return undefined;
   };
   return {
     screen,
