@@ -4,7 +4,7 @@ import { notFound, usage } from '../errors.ts';
 import type { Draft } from '../input/fields.ts';
 import { scopeOf } from '../input/resolve.ts';
 import { planFarewell, planUninstall } from '../plan/plan.ts';
-import { readPresent } from '../plan/present.ts';
+import { readPresent, readShared } from '../plan/present.ts';
 import { runSteps } from '../plan/run.ts';
 import { type Step, titleOf } from '../plan/step.ts';
 import type { Scope } from '../tunnel/tunnel.ts';
@@ -74,8 +74,7 @@ async function removeOne(context: Context, installed: Installed, draft: Draft): 
 /** What goes when no tunnel of the scope remains. */
 async function sayFarewell(context: Context, scope: Scope, installed: readonly Installed[], draft: Draft): Promise<string[]> {
   const { machine, who } = context;
-  const present = await readPresent(machine, scope, placesOf(scope, 'any', who.home), who);
-  return carryOut(context, planFarewell(scope, present, who.userName, installed.some(({ lingering }) => lingering)), draft);
+  return carryOut(context, planFarewell(scope, await readShared(machine, who), who.userName, installed.some(({ lingering }) => lingering)), draft);
 }
 
 /** @returns the steps that were done, or that a dry run would do */

@@ -6,7 +6,7 @@ import type { Installed } from '../unit/installed.ts';
 import type { Places } from '../unit/places.ts';
 import { isOurs, type OutputFile, SERVICE_USER } from '../unit/render.ts';
 import type { Systemctl } from '../unit/systemctl.ts';
-import { ancestorsToMake, type Present, SERVICE_USER_COMMENT } from './present.ts';
+import { ancestorsToMake, type Present, SERVICE_USER_COMMENT, type Shared } from './present.ts';
 import type { Step } from './step.ts';
 
 /** What should be there when an install is done. */
@@ -121,7 +121,7 @@ export function planUninstall(installed: Installed, present: Present, systemd: S
  * What goes with the last tunnel of a scope: the account, and lingering if we switched it on. A run that was killed
  * may have left it behind after the last tunnel; it is found again all the same.
  */
-export function planFarewell(scope: Scope, present: Present, userName: string, lingering: boolean): Step[] {
+export function planFarewell(scope: Scope, present: Shared, userName: string, lingering: boolean): Step[] {
   if (scope === 'system') {
     return present.serviceUser === 'ours' ? [{ kind: 'run', title: 'remove the service user', argv: addServiceUser.undo, undo: addServiceUser.argv }] : [];
   }

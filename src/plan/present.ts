@@ -6,14 +6,19 @@ import type { Places } from '../unit/places.ts';
 import { SERVICE_USER } from '../unit/render.ts';
 import { systemctl } from '../unit/systemctl.ts';
 
+/** What is there now that all tunnels of a scope share. */
+export interface Shared {
+  /** The account that units of the system scope run as. */
+  readonly serviceUser: 'absent' | 'ours' | 'foreign';
+  /** The user's services go on after logout. */
+  readonly lingering: boolean;
+}
+
 /** What is there now, as far as a plan for one tunnel has to know. */
-export interface Present {
+export interface Present extends Shared {
   /** By path; only what exists. */
   readonly files: ReadonlyMap<string, PresentFile>;
   readonly service: PresentService;
-  /** The account that units of the system scope run as. */
-  readonly serviceUser: 'absent' | 'ours' | 'foreign';
-  readonly lingering: boolean;
   /** Half-written files that a killed run of ours left behind. */
   readonly leftovers: readonly string[];
 }
@@ -42,10 +47,9 @@ export async function readPresent(machine: Machine, scope: Scope, places: Places
     ...ancestorsToMake(places),
   ];
   const files = new Map<string, PresentFile>();
-  const [service, serviceUser, lingering, leftovers] = await Promise.all([
+  const [service, shared, leftovers] = await Promise.all([
     readService(machine, scope, places, who),
-    readServiceUser(machine),
-    machine.stat(`/var/lib/systemd/linger/${who.userName}`).then((found) => found !== undefined),
+    readShared(machine, who),
     findLeftovers(machine, [places.unitDirectory, places.directory]),
     ...paths.map(async (path) => {
       const stat = await machine.stat(path);
@@ -54,7 +58,12 @@ export async function readPresent(machine: Machine, scope: Scope, places: Places
       files.set(path, { ...stat, content });
     }),
   ]);
-  return { files, service, serviceUser, lingering, leftovers };
+  return { files, service, ...shared, leftovers };
+}
+
+export async function readShared(machine: Machine, who: Identity): Promise<Shared> {
+  const [serviceUser, linger] = await Promise.all([readServiceUser(machine), machine.stat(`/var/lib/systemd/linger/${who.userName}`)]);
+  return { serviceUser, lingering: linger !== undefined };
 }
 
 /** The directories that a tunnel's files need, outermost first. Those above them belong to the system or the home. */

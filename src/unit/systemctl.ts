@@ -1,3 +1,4 @@
+import { failed } from '../errors.ts';
 import type { Identity, Machine, RunResult } from '../machine/machine.ts';
 import type { Scope } from '../tunnel/tunnel.ts';
 
@@ -6,7 +7,10 @@ export interface Systemctl {
   /** The full command, for a plan or a hint. */
   argv(...words: string[]): string[];
   run(...words: string[]): Promise<RunResult>;
-  /** Properties of a unit as `systemctl show` prints them; empty strings where systemd knows nothing. */
+  /**
+   * Properties of a unit as `systemctl show` prints them; empty strings where systemd knows no such unit.
+   * @throws ExpectedError when systemd does not answer: to take silence for "not running" could leave one running for good
+   */
   show<Name extends string>(unit: string, names: readonly Name[]): Promise<Record<Name, string>>;
 }
 
@@ -18,7 +22,8 @@ export function systemctl(machine: Machine, scope: Scope, who: Identity): System
     argv,
     run,
     async show(unit, names) {
-      const { stdout } = await run('show', '-p', names.join(','), '--', unit);
+      const { code, stdout, stderr } = await run('show', '-p', names.join(','), '--', unit);
+      if (code !== 0) throw failed('systemd-silent', `systemctl does not answer: ${stderr.trim()}`, 'See: systemctl status');
       const found = new Map(stdout.split('\n').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
       return Object.fromEntries(names.map((name) => [name, found.get(name) ?? ''])) as Record<(typeof names)[number], string>;
     },
