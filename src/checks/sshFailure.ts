@@ -17,7 +17,7 @@ const FAILURES: readonly (readonly [RegExp, Omit<SshFailure, 'exitCode'> & { per
   [/Permission denied \(|Too many authentication failures/, { id: 'key-refused', person: true, what: 'it does not accept the key', hint: '' }],
   [/remote port forwarding failed|forwarding request failed/, { id: 'forward-refused', what: 'it refused the forward', hint: '' }],
   [/Address already in use|cannot listen to port|Could not request local forwarding/, { id: 'port-in-use-here', what: 'a port to listen on is taken on this machine', hint: 'See: ss -ltnp' }],
-  [/banner exchange|Connection timed out|Operation timed out|Timeout, server .* not responding/, { id: 'server-silent', what: 'it does not answer', hint: 'Check the address, the port, and firewalls in between.' }],
+  [/timed out|Timeout, server .* not responding/, { id: 'server-silent', what: 'it does not answer', hint: 'Check the address, the port, and firewalls in between.' }],
   [/Connection refused/, { id: 'server-refused', what: 'nothing listens on that port', hint: 'Check --port, and that sshd runs on the server.' }],
   [/No route to host|Network is unreachable/, { id: 'no-route', what: 'there is no way to it from here', hint: 'Check the network of this machine.' }],
   [/no matching .* found/, { id: 'no-common-algorithm', what: 'it has no algorithm in common with this ssh', hint: 'Upgrade the older of the two; see what it says above.' }],

@@ -10,9 +10,12 @@ interface Entry {
   readonly SYSLOG_IDENTIFIER?: unknown;
 }
 
-/** systemd's catalogue ids (sd-messages.h): a unit begins to start; a restart was scheduled. */
+/** systemd's catalogue ids (sd-messages.h). */
 const STARTING = '7d4958e842da4a758f6c1cdc7b36dcc5';
-const RESTART_SCHEDULED = '5eb03494b6584870a536b337290809b3';
+const WENT_DOWN: readonly unknown[] = [
+  'd9b373ed55a64feb8242e02dbe79a49c', // failed with a result
+  '5eb03494b6584870a536b337290809b3', // restart scheduled: all that is said of a tunnel through a jump host
+];
 
 /** Why the unit's ssh gave up since a moment, in its own words; undefined when the journal does not say. */
 export async function reasonSince(machine: Machine, scope: Scope, who: Identity, unit: string, since: Date): Promise<string | undefined> {
@@ -22,11 +25,14 @@ export async function reasonSince(machine: Machine, scope: Scope, who: Identity,
 /** Why the tunnel last went down or failed to come up; undefined when it never did, or when its journal may not be read. */
 export async function lastReason(machine: Machine, scope: Scope, who: Identity, unit: string): Promise<string | undefined> {
   const entries = await readJournal(machine, scope, who, unit);
-  const down = entries.findLastIndex(({ MESSAGE_ID }) => MESSAGE_ID === RESTART_SCHEDULED);
-  if (down === -1) return undefined;
-  const up = entries.slice(0, down).findLastIndex(({ MESSAGE_ID }) => MESSAGE_ID === STARTING);
-  // With -f and -y, ssh has no words for a session that the other side closed (clientloop.c writes them to stderr).
-  return tellingWords(entries.slice(up + 1, down)) ?? 'the server closed the connection';
+  let [attempt, reason]: [Entry[], string | undefined] = [[], undefined];
+  for (const entry of entries) {
+    if (entry.MESSAGE_ID === STARTING) attempt = [];
+    attempt.push(entry);
+    // With -f and -y, ssh has no words for a session that the other side closed (clientloop.c writes them to stderr).
+    if (WENT_DOWN.includes(entry.MESSAGE_ID)) reason = tellingWords(attempt) ?? 'the server closed the connection';
+  }
+  return reason;
 }
 
 async function readJournal(machine: Machine, scope: Scope, who: Identity, unit: string, ...span: string[]): Promise<Entry[]> {

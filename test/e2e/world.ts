@@ -1,6 +1,7 @@
 import { fileURLToPath } from 'node:url';
 import type { Result } from '../lab/child.ts';
 import type { Host, HostRunOptions } from '../lab/host.ts';
+import type { Release } from '../lab/disk.ts';
 import { type HostPlan, type Lab, startLab } from '../lab/hosts.ts';
 import { waitFor } from '../lab/waitFor.ts';
 
@@ -17,8 +18,13 @@ export interface World<Name extends string> extends Lab<Name | 'device' | 'serve
 }
 
 /** A device behind NAT and a tunnel host; the device's root and pi have keys that the server's pi accepts. */
-export async function makeWorld<const Name extends string = never>(more: Readonly<Record<Name, HostPlan>> = {} as Record<Name, HostPlan>): Promise<World<Name>> {
-  const lab = (await startLab({ device: { side: 'nat' }, server: {}, ...more })) as unknown as Lab<Name | 'device' | 'server'>;
+export async function makeWorld<const Name extends string = never>(
+  more: Readonly<Record<Name, HostPlan>> = {} as Record<Name, HostPlan>,
+  releases: { readonly device?: Release; readonly server?: Release } = {},
+): Promise<World<Name>> {
+  const { device: ofDevice = 'host', server: ofServer = 'host' } = releases;
+  const plans = { device: { side: 'nat', release: ofDevice }, server: { release: ofServer }, ...more } as Record<Name | 'device' | 'server', HostPlan>;
+  const lab = await startLab(plans);
   const { device, server } = lab.hosts;
   for (const [home, owner] of [['/root', 'root'], ['/home/pi', 'pi']] as const) {
     await device.succeed(['runuser', '-u', owner, '--', 'ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', `${home}/.ssh/id_ed25519`]);

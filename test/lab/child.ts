@@ -14,8 +14,11 @@ export type RunOptions = {
 /** How long output may still trickle in after the program has ended: a daemon it left behind may hold the pipe for ever. */
 const outputGraceMs = 200;
 
-/** Runs a program to its end. A signal counts as exit code 128 + its number, as in a shell. Rejects on a timeout. */
-export function execute(argv: readonly string[], options: RunOptions = {}): Promise<Result> {
+/**
+ * Runs a program to its end. A signal counts as exit code 128 + its number, as in a shell. Rejects on a timeout, with a
+ * message that shows the program as `shownAs`.
+ */
+export function execute(argv: readonly string[], options: RunOptions = {}, shownAs = argv.join(' ')): Promise<Result> {
   const { input, timeoutMs = 30_000 } = options;
   return new Promise((resolve, reject) => {
     const child = start(argv, ['pipe', 'pipe', 'pipe'], options);
@@ -29,7 +32,7 @@ export function execute(argv: readonly string[], options: RunOptions = {}): Prom
     const timer = setTimeout(() => {
       if (child.pid !== undefined) signalTree(programBehind(child.pid), 'SIGKILL');
       const { stdout: out, stderr: err } = result(0);
-      reject(new Error(`not done after ${timeoutMs} ms: ${argv.join(' ')}\n${out}${err}`));
+      reject(new Error(`not done after ${timeoutMs} ms: ${shownAs}\n${out}${err}`));
     }, timeoutMs);
     child.stdout?.on('data', (chunk: Buffer) => stdout.push(chunk));
     child.stderr?.on('data', (chunk: Buffer) => stderr.push(chunk));
@@ -74,9 +77,9 @@ export function start(argv: readonly string[], stdio: StdioOptions, options: Pic
   });
 }
 
-/** An argv whose program gets `signal` from the kernel when this process dies, however it dies. */
-export function tiedToUs(argv: readonly string[], signal: 'KILL' | 'TERM' = 'KILL'): string[] {
-  return ['setpriv', '--pdeathsig', signal, '--', ...argv];
+/** An argv whose program the kernel kills when this process dies, however it dies. */
+export function tiedToUs(argv: readonly string[]): string[] {
+  return ['setpriv', '--pdeathsig', 'KILL', '--', ...argv];
 }
 
 export type Running = {

@@ -127,7 +127,7 @@ export function makeHost({ name, sandbox, network, disk }: HostParts): Host {
   };
   const run: Host['run'] = (argv, options = {}) => {
     const { env: _env, cwd: _cwd, user: _user, ...rest } = options;
-    return execute(enter(argv, options), rest);
+    return execute(enter(argv, options), rest, `${argv.join(' ')} (on ${name})`);
   };
   const succeed: Host['succeed'] = async (argv, options) => {
     const { code, stdout, stderr } = await run(argv, options);

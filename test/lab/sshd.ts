@@ -44,7 +44,7 @@ export type Sshd = {
   authorize: (publicKeyLine: string) => void;
   /** Everything it has written, at LogLevel DEBUG1. */
   log: () => string;
-  /** What it listens on for its clients (ssh -R). As an ordinary user, sshd's sessions cannot be looked into: then this is empty. */
+  /** What it listens on for its clients (ssh -R); its own port is not among them. */
   listeners: () => Listener[];
   /** How many sessions are open. */
   sessions: () => number;
