@@ -80,8 +80,8 @@ function commandTree(proc: Process, output: Output, sshCommand: readonly string[
     .summary('plan, install, enable, start and verify one tunnel (the default)')
     .description('Install, enable, start and verify one tunnel. Without arguments on a terminal: a wizard.\nAn ssh command can be made permanent as it stands: revtun-setup install home -- ssh -NTR 22222:localhost:22 tunl.example.com')
     .action(async (name: string | undefined, _options, command: Command) => {
-      refuseMistypedCommand(program, name, words);
       const draft = await draftOf(command, name);
+      if (name !== undefined && draft.host === undefined && !words.includes('install')) throw mistyped(program, name);
       const asksNothing = words.every((word) => word === 'install') && sshCommand === undefined;
       if (draft.wizard === true || (asksNothing && proc.terminal)) {
         if (!proc.terminal) throw usage('--wizard: there is no terminal to ask on.', 'Say it with flags: revtun-setup --help');
@@ -150,10 +150,10 @@ function commandTree(proc: Process, output: Output, sshCommand: readonly string[
 
 const HELP_AFTER = `
 Every flag is also an environment variable: --remote-port is REVTUN_REMOTE_PORT.
-Exit codes: 0 done or nothing to do, 1 failed and undone, 2 wrong input, 3 no such
-tunnel or not running, 4 a person is needed, 130 cancelled.
+Exit codes: 0 done or nothing to do, 1 failed and undone, 2 wrong input, 3 no
+such tunnel or not running, 4 a person is needed, 130 cancelled.
 
-  revtun-setup                                          a wizard asks for everything
+  revtun-setup                                   a wizard asks for everything
   revtun-setup --host pi@tunl.example.com --remote-port 22222
   revtun-setup install home -- ssh -NTR 22222:localhost:22 tunl.example.com
   revtun-setup uninstall home
@@ -201,11 +201,10 @@ function readLines(text: string): string {
   return text;
 }
 
-/** `revtun-setup stauts` would be a tunnel called "stauts" without flags; nobody means that. */
-function refuseMistypedCommand(program: Command, name: string | undefined, words: readonly string[]): void {
-  if (name === undefined || words.length !== 1 || words[0] !== name) return;
+/** `revtun-setup stauts` would be a tunnel called "stauts" without a host; nobody means that. */
+function mistyped(program: Command, name: string): ExpectedError {
   const commands = program.commands.map((command) => command.name());
-  throw usage(`There is no command "${name}". The commands are ${commands.join(', ')}.`, `To install a tunnel of that name: revtun-setup install ${name} --host …`);
+  return usage(`There is no command "${name}". The commands are ${commands.join(', ')}.`, `To install a tunnel of that name: revtun-setup install ${name} --host …`);
 }
 
 /** Our words, and the ssh command after `--`. */

@@ -8,7 +8,7 @@ import type { Proof } from '../checks/verify.ts';
 import { withWorkbench, type Workbench } from '../checks/workbench.ts';
 import { cancelled, ExpectedError, failed } from '../errors.ts';
 import type { Draft } from '../input/fields.ts';
-import { nameOf, scopeOf } from '../input/resolve.ts';
+import { missing, nameOf, scopeOf } from '../input/resolve.ts';
 import { wantedTunnel } from '../input/wanted.ts';
 import { type Desired, planInstall, planKeepKey } from '../plan/plan.ts';
 import { type Present, readPresent } from '../plan/present.ts';
@@ -37,6 +37,7 @@ export interface Prepared {
 /** Plans, installs, enables, starts and proves one tunnel. */
 export async function install(context: Context, draft: Draft, prepared: Prepared = {}): Promise<void> {
   const { machine, who } = context;
+  if (nameOf(draft) === undefined) throw missing(draft);
   const facts = await readFacts(machine, who);
   const scope = scopeOf(draft, who);
   requireMachine(facts, scope, context.typed);

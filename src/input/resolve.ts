@@ -1,9 +1,9 @@
-import { join } from 'node:path';
-import { InvalidValue, refused, usage } from '../errors.ts';
+import { join, normalize } from 'node:path';
+import { type ExpectedError, InvalidValue, refused, usage } from '../errors.ts';
 import type { Identity, Machine } from '../machine/machine.ts';
 import { type Destination, formatDestination, parseHost, parseJump, parsePort, parseUser } from '../tunnel/destination.ts';
 import type { Endpoint, Forward } from '../tunnel/forward.ts';
-import { AES_GCM_FIRST, DEFAULT_KEEPALIVE, defaultName, type Scope, type Tunnel } from '../tunnel/tunnel.ts';
+import { AES_GCM_FIRST, DEFAULT_KEEPALIVE, defaultName, parsePath, type Scope, type Tunnel } from '../tunnel/tunnel.ts';
 import { placesOf } from '../unit/places.ts';
 import type { Draft } from './fields.ts';
 import { sshConfigOf, type SshConfigValues } from './sshConfigOf.ts';
@@ -37,11 +37,7 @@ export const defaultCiphers = (aes: boolean) => (aes ? AES_GCM_FIRST : 'default'
 export async function resolveTunnel(draft: Draft, machine: Machine, { who, aes }: Circumstances): Promise<Resolved> {
   const { host } = draft;
   const forwards = forwardsOf(draft);
-  const missing = [
-    ...(host ? [] : ['--host: which server should hold the port?']),
-    ...(forwards.length > 0 ? [] : ['--remote-port (or -R, -L, -D): which port on the server should lead here?']),
-  ];
-  if (!host || missing.length > 0) throw usage(missing.join('\n'), 'See revtun-setup --help, or run revtun-setup alone for the wizard.');
+  if (!host || forwards.length === 0) throw missing(draft);
 
   const scope = scopeOf(draft, who);
   const name = nameOf(draft)!;
@@ -57,7 +53,7 @@ export async function resolveTunnel(draft: Draft, machine: Machine, { who, aes }
     port: server.port,
     jump,
     forwards,
-    identityFile: await identityFileOf(draft, machine, who, placesOf(scope, name, who.home).generatedKey, config),
+    identityFile: nameable(await identityFileOf(draft, machine, who, placesOf(scope, name, who.home).generatedKey, config)),
     keepalive: draft.keepalive ?? DEFAULT_KEEPALIVE,
     ciphers: draft.cipher ?? defaultCiphers(aes),
   };
@@ -66,6 +62,15 @@ export async function resolveTunnel(draft: Draft, machine: Machine, { who, aes }
     `${formatDestination(host)} is ${meant}${jump.length === 0 ? '' : ` through ${jump.map(formatDestination).join(', ')}`}`,
   ];
   return { tunnel, notes };
+}
+
+/** The error for a draft that says too little, naming everything that it has to say. */
+export function missing(draft: Draft): ExpectedError {
+  const lines = [
+    ...(draft.host ? [] : ['--host: which server should hold the port?']),
+    ...(forwardsOf(draft).length > 0 ? [] : ['--remote-port (or -R, -L, -D): which port on the server should lead here?']),
+  ];
+  return usage(lines.join('\n'), 'See revtun-setup install --help, or run revtun-setup alone on a terminal for the wizard.');
 }
 
 /** The forwards that a draft asks for; `--remote-port` and its companions are one more -R. */
@@ -123,11 +128,21 @@ async function identityFileOf(draft: Draft, machine: Machine, who: Identity, gen
   if (draft.generateKey === true) return generatedKey;
   if (draft.key !== undefined) return draft.key;
   for (const candidate of preferred(config.identityfile)) {
-    const path = candidate.startsWith('~/') ? join(config.home, candidate.slice(2)) : candidate;
+    const path = candidate.startsWith('~/') ? join(config.home, candidate.slice(2)) : normalize(candidate);
     if ((await machine.stat(path))?.kind === 'file') return path;
   }
   if (await machine.stat(generatedKey)) return generatedKey;
   throw usage('--key: no private key was found in ~/.ssh', `Name one with --key PATH, or have one made with --generate-key.${who.sudoUser === undefined ? '' : ` (Looked in ${config.home}/.ssh.)`}`);
+}
+
+/** ssh_config and a home may name what a unit cannot. */
+function nameable(path: string): string {
+  try {
+    return parsePath(path);
+  } catch (error) {
+    if (error instanceof InvalidValue) throw usage(`--key: ${error.message}`, 'Name another key with --key.');
+    throw error;
+  }
 }
 
 /** ssh would try them all; a service should try one. Of its default names the modern one comes first. */
