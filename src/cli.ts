@@ -10,7 +10,11 @@ if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) {
   const [{ run }, { local, whoAmI }] = await Promise.all([import('./program.ts'), import('./machine/local.ts')]);
   const stopping = new AbortController();
   // The first signal asks what runs to undo itself; a person who insists can still use SIGKILL, which is safe too.
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stopping.abort());
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopping.abort());
+  // The terminal may hang up because it came through the very tunnel that a change restarts. What was begun is then
+  // finished and proven, or undone; there is just nobody left to read it.
+  process.on('SIGHUP', () => undefined);
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   process.exitCode = await run({
     argv,
     machine: local,

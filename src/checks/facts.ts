@@ -28,7 +28,7 @@ export async function readFacts(machine: Machine, who: Identity): Promise<Facts>
     machine.run(['unshare', '--user', '--map-root-user', 'true']),
   ]);
   const systemdVersion = /^systemd (\d+)/.exec(systemd.stdout)?.[1];
-  const sshVersion = /^OpenSSH_(\d+\.\d+)\S*/.exec(ssh.stderr);
+  const sshVersion = /^OpenSSH_(\d+\.\d+)[^\s,]*/.exec(ssh.stderr);
   return {
     who,
     systemd: systemdVersion === undefined ? undefined : Number(systemdVersion),

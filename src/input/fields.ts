@@ -91,7 +91,7 @@ export const FIELDS: readonly Field[] = [
   { key: 'json', group: 'run', flags: '--json', help: 'print one JSON object on stdout, everything else on stderr' },
   { key: 'quiet', group: 'run', flags: '-q, --quiet', help: 'print errors only' },
   { key: 'noVerify', group: 'run', flags: '--no-verify', help: 'do not try a connection through the tunnel' },
-  { key: 'noStart', group: 'run', flags: '--no-start', help: 'install and enable, but do not start or contact the server' },
+  { key: 'noStart', group: 'run', flags: '--no-start', help: 'install and enable, but do not start it' },
 ];
 
 export const isSwitch = (field: Field) => field.parse === undefined;

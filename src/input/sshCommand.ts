@@ -1,4 +1,4 @@
-import { refused } from '../errors.ts';
+import { InvalidValue, refused } from '../errors.ts';
 import type { Identity, Machine } from '../machine/machine.ts';
 import { parseJump, quoted } from '../tunnel/destination.ts';
 import { type Forward, type ForwardKind, parseForward } from '../tunnel/forward.ts';
@@ -66,22 +66,35 @@ export async function readSshCommand(argv: readonly string[], machine: Machine, 
   }
   const { code, stdout, stderr } = await sshG(machine, who, words);
   if (code !== 0) throw refused('ssh-command', `ssh does not accept this command: ${stderr.trim()}`);
-  const values = parseSshG(stdout);
+  try {
+    return draftFrom(parseSshG(stdout), options, destination, context);
+  } catch (error) {
+    if (error instanceof InvalidValue) throw refused('ssh-command', `This ssh command cannot be made a service: ${error.message}`);
+    throw error;
+  }
+}
+
+/** @throws InvalidValue for what ssh takes and a tunnel does not */
+function draftFrom(values: readonly (readonly [string, string])[], options: readonly Option[], destination: string, context: ParseContext): Draft {
   const all = (key: string) => values.filter(([keyword]) => keyword === key).map(([, value]) => value);
   const given = (letter: string, option: string) =>
     options.some((found) => found.letter === letter || (found.letter === 'o' && optionName(found.argument) === option));
-  const forwards = (kind: ForwardKind) => all(`${kind}forward`).map((line) => readForward(kind, line));
+  const forwards = (kind: ForwardKind, lines = all(`${kind}forward`)) => lines.map((line) => readForward(kind, line));
+  const [hostname = destination] = all('hostname');
   const draft: Draft = {
-    // The alias itself: what it stands for is resolved and shown as for --host.
-    host: { host: destination.replace(/^.*@/s, '') },
+    // The alias itself: what it stands for is resolved and shown as for --host. Where this command alone says what it
+    // stands for, that.
+    host: { host: given('F', 'hostname') ? hostname : hostOf(destination) },
     remoteForward: forwards('remote'),
     localForward: forwards('local'),
-    dynamicForward: forwards('dynamic'),
+    // ssh -G lists a -L to a socket here, too.
+    dynamicForward: forwards('dynamic', all('dynamicforward').filter((line) => !all('localforward').some((local) => local.startsWith(`${line} /`)))),
   };
   const [user, port, jump] = [all('user')[0], all('port')[0], all('proxyjump')[0]];
   if (user !== undefined) draft.user = user;
   if (port !== undefined) draft.port = Number(port);
   if (jump !== undefined && jump !== 'none') draft.jump = parseJump(jump);
+  else if (given('F', 'proxyjump')) draft.jump = [];
   const key = options.filter(({ letter }) => letter === 'i').at(0)?.argument ?? (given('', 'identityfile') ? all('identityfile')[0] : undefined);
   if (key !== undefined) draft.key = parsePath(key.startsWith('~/') ? join(context.home, key.slice(2)) : resolve(context.cwd, key));
   if (given('c', 'ciphers')) draft.cipher = all('ciphers')[0]!;
@@ -121,6 +134,12 @@ function split(words: readonly string[]): { options: Option[]; destination: stri
     }
   }
   return { options, destination, command: [] };
+}
+
+/** The host of `[USER@]HOST` or `ssh://[USER@]HOST[:PORT]`; ssh -G tells the rest. */
+function hostOf(destination: string): string {
+  const uri = /^ssh:\/\/(?:[^@/]*@)?(?:\[([^\]/]*)\]|([^:/]*))(?::\d+)?\/?$/.exec(destination);
+  return uri?.[1] ?? uri?.[2] ?? destination.replace(/^.*@/s, '');
 }
 
 const optionName = (option: string) => (/^\s*([A-Za-z0-9]+)/.exec(option)?.[1] ?? '').toLowerCase();

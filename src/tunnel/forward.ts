@@ -108,12 +108,12 @@ function tcp(host: string | undefined, port: string, lowestPort: 0 | 1): Endpoin
 
 // ssh expands % and ${} in socket paths, on some releases only, and takes a backslash for an escape; sun_path
 // holds 108 bytes with the final NUL (unix(7)), and ssh appends a random suffix of 17 to what it listens on.
-const SOCKET_PATH = /^\/[^\p{Cc}\\%$:[\]]+$/u;
+const SOCKET_PATH = /^\/[^\p{Cc}\p{Zl}\p{Zp}\uFFFD\\%$:[\]]+$/u;
 
 function socket(path: string): Endpoint {
   if (!SOCKET_PATH.test(path) || path !== path.trim() || Buffer.byteLength(path) > 90) {
     throw new InvalidValue(
-      `${quoted(path)} is not a usable socket path: at most 90 bytes, absolute, none of \\ % $ : [ ] and no control characters`,
+      `${quoted(path)} is not a usable socket path: at most 90 bytes, absolute, none of \\ % $ : [ ], no control characters or bytes that are not UTF-8`,
     );
   }
   return { path };

@@ -68,10 +68,18 @@ function sshArgv(flags: readonly string[], tunnel: Tunnel, config: string, forwa
     SSH,
     ...flags,
     '-F', config,
-    ...(tunnel.jump.length === 0 ? [] : ['-J', tunnel.jump.map(formatDestination).join(',')]),
+    ...(tunnel.jump.length === 0 ? [] : ['-J', jumpChain(tunnel)]),
     ...forwards.flatMap((forward) => [FORWARD_FLAG[forward.kind], formatForward(forward)]),
     '-p', String(tunnel.port),
   ];
+}
+
+/**
+ * The argument of -J. ssh puts it into a ProxyCommand, whose % it expands, and the ssh that this starts does the same
+ * with the rest of the chain: the % of a link-local address (fe80::1%eth0) has to outlive one expansion a hop.
+ */
+function jumpChain({ jump }: Tunnel): string {
+  return jump.map((hop, index) => formatDestination(hop).replaceAll('%', '%'.repeat(2 ** (jump.length - index)))).join(',');
 }
 
 const destination = (tunnel: Tunnel) => `${tunnel.user}@${tunnel.host}`;

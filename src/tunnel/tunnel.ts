@@ -67,7 +67,7 @@ export function parseKeepalive(text: string): number {
 
 /** Accepts what ssh_config's `Ciphers` takes, or `default`. ssh itself checks the names. @throws InvalidValue */
 export function parseCiphers(text: string): string {
-  if (!/^(default|[+^-]?[a-z0-9@.-]+(,[a-z0-9@.-]+)*)$/.test(text)) {
+  if (!/^(default|[+^]?[a-z0-9][a-z0-9@.-]*(,[a-z0-9][a-z0-9@.-]*)*)$/.test(text)) {
     throw new InvalidValue(`${quoted(text)} is not a cipher list (see ssh -Q cipher), nor "default"`);
   }
   return text;
