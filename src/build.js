@@ -1,0 +1,56 @@
+/**
+ * Makes dist/ (or the folder named as argument): the program with all its libraries in it, so that nothing has to be
+ * installed beside it, and the licences of those libraries. Plain JavaScript, since Node 20 runs no TypeScript.
+ */
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const outdir = resolve(process.argv[2] ?? join(root, 'dist'));
+
+const { metafile } = await build({
+  absWorkingDir: root,
+  entryPoints: ['src/cli.ts'],
+  outdir,
+  bundle: true,
+  // A chunk is read when it is needed: `--version` must not pay for the wizard.
+  splitting: true,
+  chunkNames: '[name]-[hash]',
+  format: 'esm',
+  platform: 'node',
+  target: 'node20',
+  legalComments: 'eof',
+  // Libraries that are CommonJS call require() for Node's own modules.
+  banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+  metafile: true,
+  logLevel: 'warning',
+});
+writeFileSync(join(outdir, 'THIRD-PARTY-LICENSES'), thirdPartyLicences(Object.keys(metafile.inputs)));
+removeChunksBut(Object.keys(metafile.outputs).map((path) => relative(outdir, join(root, path))));
+
+/**
+ * The libraries among the bundled files, each with its licence's own words, as most licences ask for.
+ * @param {readonly string[]} inputs paths of the bundled files, from the repository's root
+ */
+function thirdPartyLicences(inputs) {
+  const folders = new Set(inputs.map((path) => /^.*node_modules\/(?:@[^/]+\/)?[^/]+(?=\/)/.exec(path)?.[0]).filter((folder) => folder !== undefined));
+  const chapters = [...folders].toSorted().map((folder) => {
+    const { name, version, license } = JSON.parse(readFileSync(join(root, folder, 'package.json'), 'utf8'));
+    const files = readdirSync(join(root, folder)).filter((file) => /^(licen[cs]e|copying|notice)/i.test(file)).toSorted();
+    if (files.length === 0) throw new Error(`${folder} has no file with its licence: find out what it asks for`);
+    const texts = files.map((file) => readFileSync(join(root, folder, file), 'utf8').replaceAll('\r\n', '\n').trim());
+    return [`${name} ${version} (${license})`, ...texts].join('\n\n');
+  });
+  return ['dist/ contains these libraries.', ...chapters].join(`\n\n${'-'.repeat(80)}\n\n`) + '\n';
+}
+
+/**
+ * Chunks of an earlier build would be packed and installed with those of this one.
+ * @param {readonly string[]} names of this build's files
+ */
+function removeChunksBut(names) {
+  const chunks = readdirSync(outdir).filter((name) => name.endsWith('.js'));
+  for (const name of chunks) if (!names.includes(name)) rmSync(join(outdir, name));
+}
