@@ -12,6 +12,8 @@ import { parseName } from './tunnel/tunnel.ts';
 /** What the process gives to the program. */
 export interface Process {
   readonly argv: readonly string[];
+  /** The words that start this program. */
+  readonly program: readonly string[];
   readonly machine: Machine;
   readonly who: Identity;
   readonly cwd: string;
@@ -25,7 +27,8 @@ export async function run(proc: Process): Promise<number> {
   const { ours, sshCommand } = splitAtDashes(proc.argv);
   const output = makeOutput(wants('--json', 'REVTUN_JSON', ours, proc), wants('--quiet', 'REVTUN_QUIET', ours, proc) || ours.includes('-q'));
   try {
-    await commandTree(proc, output, sshCommand, ours).parseAsync([...ours], { from: 'user' });
+    const program = commandTree(proc, output, sshCommand, ours);
+    await program.parseAsync(commandFirst(ours, program), { from: 'user' });
     return ExitCode.done;
   } catch (error) {
     return report(proc, output, error);
@@ -58,7 +61,7 @@ function expected({ signal }: Process, error: unknown): ExpectedError {
 
 function commandTree(proc: Process, output: Output, sshCommand: readonly string[] | undefined, words: readonly string[]): Command {
   const { machine, who, cwd, signal } = proc;
-  const context: Context = { machine, who, output, cwd, typed: ['revtun-setup', ...proc.argv], signal, interactive: proc.terminal };
+  const context: Context = { machine, who, output, cwd, typed: [...proc.program, ...proc.argv], signal, interactive: proc.terminal };
   const environment = fromEnvironment(who.env);
   const draftOf = async (command: Command, name?: string): Promise<Draft> => {
     const draft = readDraft({ cwd, home: who.home }, environment, givenFlags(command));
@@ -205,6 +208,15 @@ function readLines(text: string): string {
 function mistyped(program: Command, name: string): ExpectedError {
   const commands = program.commands.map((command) => command.name());
   return usage(`There is no command "${name}". The commands are ${commands.join(', ')}.`, `To install a tunnel of that name: revtun-setup install ${name} --host …`);
+}
+
+/** Switches may stand before the command too, as in `revtun-setup --json list`. */
+function commandFirst(words: readonly string[], program: Command): string[] {
+  const at = words.findIndex((word) => !word.startsWith('-'));
+  const isCommand = program.commands.some((command) => command.name() === words[at]);
+  const before = words.slice(0, at);
+  const areSwitches = before.every((word) => FIELDS.some((field) => isSwitch(field) && field.flags.split(', ').includes(word)));
+  return at > 0 && isCommand && areSwitches ? [words[at]!, ...before, ...words.slice(at + 1)] : [...words];
 }
 
 /** Our words, and the ssh command after `--`. */

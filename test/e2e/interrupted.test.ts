@@ -63,7 +63,7 @@ describe('a first install that is killed', () => {
 describe('a change that is killed', () => {
   test.each([0, 1, 2, 3])('after %i steps leaves the old tunnel or the new one, and the next run makes it the new one', async (steps) => {
     expect((await world.revtun(flags())).code).toBe(0);
-    await endAfter(steps, 'SIGKILL', [...flags().map((word) => (word === '22222' ? '22223' : word))]);
+    await endAfter(steps, 'SIGKILL', flags().map((word) => (word === '22222' ? '22223' : word)));
     const old = await firstLine(world.server, 22222);
     if (old === undefined) await untilReachable(world.server, 22223, 15_000);
     const again = await world.revtun([...flags().map((word) => (word === '22222' ? '22223' : word)), '--json']);

@@ -21,7 +21,7 @@ const flags = () => ['install', 'mine', '--host', 'server.test', '--remote-port'
 describe('a tunnel of an ordinary user', () => {
   test('the system scope is refused, with the same command under sudo', async () => {
     const { code, stderr } = await asPi(...flags(), '--scope', 'system');
-    expect([code, stderr]).toEqual([1, expect.stringContaining(`sudo revtun-setup install mine --host server.test --remote-port 22222`)]);
+    expect([code, stderr]).toEqual([1, expect.stringContaining(`sudo ${process.execPath} ${CLI} install mine --host server.test --remote-port 22222`)]);
   });
 
   test('under sudo, the user scope is refused: it would be root\'s', async () => {

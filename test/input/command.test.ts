@@ -34,7 +34,7 @@ async function readByProgram(argv: readonly string[], who: Identity): Promise<Tu
   let printed = '';
   const stdout = jest.spyOn(process.stdout, 'write').mockImplementation((text) => { printed += String(text); return true; });
   const stderr = jest.spyOn(process.stderr, 'write').mockImplementation((text) => { printed += String(text); return true; });
-  const code = await run({ argv: ['render', name, ...flags, '--json'], machine, who, cwd: '/', signal: new AbortController().signal, terminal: false });
+  const code = await run({ argv: ['render', name, ...flags, '--json'], machine, who, cwd: '/', signal: new AbortController().signal, terminal: false, program: ['revtun-setup'] });
   stdout.mockRestore();
   stderr.mockRestore();
   if (code !== 0) throw new Error(printed);

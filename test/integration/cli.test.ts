@@ -107,6 +107,7 @@ describe('--json', () => {
     ['an unknown command', ['--json', 'nonsense'], 2],
     ['nothing installed', ['status', '--json'], 3],
     ['a list', ['list', '--json'], 0],
+    ['a switch before the command', ['--json', 'list'], 0],
   ])('prints exactly one object for %s', (_what, args, code) => {
     const result = revtun(args);
     expect(result.code).toBe(code);

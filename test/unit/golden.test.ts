@@ -46,7 +46,7 @@ async function rendered(name: string): Promise<string> {
   const who = words[0] === 'sudo' ? root : ann;
   let printed = '';
   const spies = [process.stdout, process.stderr].map((stream) => jest.spyOn(stream, 'write').mockImplementation((text) => { printed += String(text); return true; }));
-  await run({ argv: words.slice(words.indexOf('revtun-setup') + 1), machine: machineWith(features), who, cwd: '/', signal: new AbortController().signal, terminal: false });
+  await run({ argv: words.slice(words.indexOf('revtun-setup') + 1), machine: machineWith(features), who, cwd: '/', signal: new AbortController().signal, terminal: false, program: ['revtun-setup'] });
   for (const spy of spies) spy.mockRestore();
   return printed.replaceAll(`revtun-setup ${version()}`, 'revtun-setup VERSION');
 }

@@ -86,6 +86,11 @@ describe('on the machine', () => {
     expect(await find()).toMatchObject([{ name: 'home', tunnel: undefined }]);
   });
 
+  test('lingering that is not said to be ours is not', async () => {
+    put('revtun-home.service', unitOf(tunnel, true).replace('Lingering=yes', 'Lingering=no'));
+    expect(await find()).toMatchObject([{ lingering: false }]);
+  });
+
   test('a unit that may not be read is an error and not absent', async () => {
     put('revtun-home.service', unitOf(tunnel));
     chmodSync(join(directory, 'revtun-home.service'), 0);
