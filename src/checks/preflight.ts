@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { ExpectedError, ExitCode, failed, refused } from '../errors.ts';
 import type { Machine } from '../machine/machine.ts';
 import { commandLine } from '../shell.ts';
@@ -28,6 +29,10 @@ export function requireMachine(facts: Facts, scope: Scope, command: readonly str
   }
   if (scope === 'user' && who.sudoUser !== undefined) {
     throw failed('sudo-user-scope', `This would install for root's user manager, not for ${who.sudoUser}'s.`, 'Run the same command without sudo.');
+  }
+  // They would need another quoting in each of the places where the path stands, and some know none.
+  if (scope === 'user' && /["%$:\\\s]/.test(who.home)) {
+    throw failed('home-path', `The path of this home, ${who.home}, cannot stand in a user unit: it holds one of " % $ : \\ or a blank.`, 'Install it for the system, with sudo.');
   }
   if (!managers[scope]) {
     throw failed(
@@ -60,6 +65,10 @@ export async function requireLocalPortsFree(machine: Machine, tunnel: Tunnel, he
     const { listen } = forward;
     const spec = `${FORWARD_FLAG[forward.kind]} ${formatForward(forward)}`;
     if ('path' in listen) {
+      const directory = dirname(listen.path);
+      if (directory === '/' || (await machine.stat(directory))?.kind !== 'directory') {
+        throw refused('socket-directory', `${spec}: the socket needs a directory of its own that is there.`, `Make one, for example: mkdir /run/revtun-${tunnel.name}`);
+      }
       if (/^\/(var\/)?tmp\//.test(listen.path)) throw refused('private-tmp', `${spec}: the service has a /tmp of its own, so nobody else would find the socket there.`, 'Choose a directory such as /run/revtun-NAME or /var/lib/…');
       if (await machine.stat(listen.path)) throw failed('port-in-use-here', `${spec}: ${listen.path} exists already.`, 'Choose another path, or remove it.');
       continue;

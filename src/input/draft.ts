@@ -29,7 +29,7 @@ export function fromEnvironment(env: Readonly<Record<string, string | undefined>
 export function readDraft(context: ParseContext, environment: Givens, flags: Givens): Draft {
   const problems: string[] = [];
   const draft: Record<string, unknown> = {};
-  for (const [field, { from, texts }] of new Map([...environment, ...flags])) {
+  for (const [field, { from, texts }] of new Map([...withoutOverruled(environment, flags), ...flags])) {
     try {
       draft[field.key] = parseField(field, texts, context);
     } catch (error) {
@@ -65,6 +65,12 @@ const ALTERNATIVES: readonly (readonly (keyof Draft)[])[] = [
   ['hostKey', 'acceptNewHostKey'],
   ['hostKey', 'knownHosts'],
 ];
+
+/** A flag overrules a variable also where the two exclude each other. */
+function withoutOverruled(environment: Givens, flags: Givens): Givens {
+  const said = new Set([...flags.keys()].map(({ key }) => key));
+  return new Map([...environment].filter(([{ key }]) => !ALTERNATIVES.some((keys) => keys.includes(key) && keys.some((other) => other !== key && said.has(other)))));
+}
 
 function contradictions(draft: Draft): string[] {
   const flag = (key: keyof Draft) => flagOf(FIELDS.find((field) => field.key === key)!);

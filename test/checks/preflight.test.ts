@@ -102,7 +102,7 @@ describe('what a tunnel listens on here', () => {
 
   test('may be free', async () => {
     const port = await freePort();
-    await check([`-L ${port}:a:1`, `-D *:${port}`, '-L /run/nothing/here.sock:a:1']);
+    await check([`-L ${port}:a:1`, `-D *:${port}`, '-L /run/nothing-here.sock:a:1']);
   });
 
   test('may be taken', async () => {
@@ -120,6 +120,7 @@ describe('what a tunnel listens on here', () => {
     await new Promise<void>((resolve) => { server.listen(path, resolve); });
     await expect(check([`-L ${path}:a:1`])).rejects.toThrow(taken);
     server.close();
+    for (const directory of ['', '/run/nothing']) await expect(check([`-L ${directory}/x.sock:a:1`])).rejects.toThrow(expect.objectContaining({ id: 'socket-directory', exitCode: 2 }));
     for (const directory of ['/tmp', '/var/tmp']) await expect(check([`-L ${directory}/x.sock:a:1`])).rejects.toThrow(expect.objectContaining({ id: 'private-tmp', exitCode: 2 }));
   });
 });

@@ -32,6 +32,11 @@ test('a repeatable flag gathers, and in a variable blanks separate', () => {
   expect(read({}, { REVTUN_REMOTE_FORWARD: ' 1:a:2   3:b:4 ' })).toEqual({ remoteForward: both });
 });
 
+test('a flag overrules the variable that it excludes', () => {
+  expect(read({ '--generate-key': [] }, { REVTUN_KEY: '/k' })).toEqual({ generateKey: true });
+  expect(read({ '--key': ['/k'] }, { REVTUN_GENERATE_KEY: '1' })).toEqual({ key: '/k' });
+});
+
 test('"none" empties a list', () => {
   expect(read({ '--remote-forward': ['none'], '--jump': ['none'] })).toEqual({ remoteForward: [], jump: [] });
 });
