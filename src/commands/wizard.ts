@@ -1,4 +1,72 @@
-import { failed } from '../errors.ts';
+import { readFacts } from '../checks/facts.ts';
+import { requireMachine } from '../checks/preflight.ts';
+import { cancelled } from '../errors.ts';
+import { openAsk } from '../input/ask.ts';
+import { installCommand } from '../input/command.ts';
 import type { Draft } from '../input/fields.ts';
+import * as questions from '../input/questions.ts';
+import { resolveTunnel, scopeOf } from '../input/resolve.ts';
+import { titleOf } from '../plan/step.ts';
+import { serverOf } from '../tunnel/tunnel.ts';
+import { narrow } from '../wrap.ts';
 import type { Context } from './context.ts';
-export async function wizard(_context: Context, _draft: Draft): Promise<void> { throw failed('todo', 'todo'); }
+import { install, type Prepared } from './install.ts';
+import { chooseKey, getKeyAccepted } from './wizardKey.ts';
+import { chooseName, chooseScope } from './wizardPlace.ts';
+import { acceptRisks, chooseForwards } from './wizardPorts.ts';
+import { findServer } from './wizardServer.ts';
+import { outline, type Talk } from './wizardTalk.ts';
+import { tryForwards } from './wizardTrial.ts';
+
+/** The talk, in order. Each step asks only for what is still open, and fails where the answer shows to be wrong. */
+const STEPS: readonly ((talk: Talk) => Promise<void>)[] = [
+  findServer,
+  chooseKey,
+  getKeyAccepted,
+  chooseForwards,
+  acceptRisks,
+  tryForwards,
+  chooseScope,
+  chooseName,
+  carryOut,
+];
+
+/**
+ * Asks a person for what the flags leave open, then installs. Nothing on this machine is touched before the plan is
+ * confirmed: what has to be made for the talk lies in a folder that goes with it.
+ */
+export async function wizard(context: Context, draft: Draft): Promise<void> {
+  const { machine, who, signal } = context;
+  const facts = await readFacts(machine, who);
+  requireMachine(facts, scopeOf(draft, who), context.typed);
+  const workshop = await machine.temporaryDirectory();
+  const talk: Talk = { ...context, facts, ask: openAsk(signal), workshop, draft, trusted: [], usesNewKey: false };
+  try {
+    questions.tellBeginning(talk.ask);
+    for (const step of STEPS) {
+      if (signal.aborted) throw cancelled();
+      await step(talk);
+    }
+  } catch (error) {
+    if (talk.appended !== undefined) questions.tellLineStays(talk.ask, serverOf(await outline(talk)));
+    throw error;
+  } finally {
+    await machine.removeTree(workshop);
+  }
+}
+
+async function carryOut(talk: Talk): Promise<void> {
+  const { ask, draft, machine, facts } = talk;
+  const output = narrow(talk.output);
+  const prepared: Prepared = {
+    ...(talk.usesNewKey && talk.newKey && { newKey: talk.newKey }),
+    confirmPlan: async (_tunnel, steps, unit) => {
+      questions.tellPlan(ask, steps.map(titleOf).filter((title) => title !== undefined), unit);
+      if (draft.yes !== true && !(await questions.doIt(ask))) throw cancelled();
+    },
+  };
+  ask.say('');
+  await install({ ...talk, output }, draft, prepared);
+  const { tunnel } = await resolveTunnel(draft, machine, facts);
+  talk.output.progress(questions.sameAsCommand(installCommand(tunnel, facts, draft.hostKey?.flatMap((key) => ['--host-key', key]))));
+}

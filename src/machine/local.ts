@@ -9,7 +9,7 @@ import type { DialResult, DialTarget, FileStat, Identity, Machine, RunOptions, R
 /** This machine. */
 export const local: Machine = {
   run,
-  runAttached: async (argv) => (await execa(argv[0]!, argv.slice(1), { reject: false, stdio: 'inherit' })).exitCode ?? 127,
+  runAttached,
   read: (path) => absentAs(undefined, readRegular(path)),
   stat: (path) => absentAs(undefined, fs.lstat(path).then(toFileStat)),
   list: (path) => absentAs([], fs.readdir(path).then((names) => names.toSorted())),
@@ -86,6 +86,12 @@ async function run(argv: readonly string[], options: RunOptions = {}): Promise<R
     timedOut: result.timedOut,
     stopped,
   };
+}
+
+async function runAttached(argv: readonly string[], input?: string): Promise<number> {
+  const [program = '', ...rest] = argv;
+  const stdin = input === undefined ? { stdin: 'inherit' } as const : { input };
+  return (await execa(program, rest, { reject: false, stdout: 'inherit', stderr: 'inherit', ...stdin })).exitCode ?? 127;
 }
 
 async function readRegular(path: string): Promise<Buffer | undefined> {

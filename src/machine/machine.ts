@@ -5,8 +5,8 @@
 export interface Machine {
   /** Runs a program; never through a shell. A program that cannot be started yields code 127, as a shell would say. */
   run(argv: readonly string[], options?: RunOptions): Promise<RunResult>;
-  /** Runs a program on the user's own terminal, and returns its exit code. */
-  runAttached(argv: readonly string[]): Promise<number>;
+  /** Runs a program on the user's own terminal, and returns its exit code. With `input`, only stdin is not the terminal. */
+  runAttached(argv: readonly string[], input?: string): Promise<number>;
   /** The bytes of a regular file; undefined where there is none. Throws what the system says otherwise. */
   read(path: string): Promise<Buffer | undefined>;
   /** What lies at the path, a symbolic link not followed; undefined where nothing does. */

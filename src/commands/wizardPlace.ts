@@ -1,0 +1,43 @@
+import { InvalidValue } from '../errors.ts';
+import * as questions from '../input/questions.ts';
+import { scopeOf } from '../input/resolve.ts';
+import { commandLine } from '../shell.ts';
+import { defaultName } from '../tunnel/tunnel.ts';
+import { findInstalled } from '../unit/installed.ts';
+import { placesOf } from '../unit/places.ts';
+import type { Talk } from './wizardTalk.ts';
+
+/** Decides whether it is a service of the system or of this user; asks only where both are possible. */
+export async function chooseScope(talk: Talk): Promise<void> {
+  const { draft, who, facts, ask, typed } = talk;
+  if (draft.scope !== undefined) return;
+  if (who.uid !== 0) questions.tellUserScope(ask, who.userName, commandLine(['sudo', ...typed]));
+  const both = who.uid === 0 && who.sudoUser === undefined && facts.managers.user;
+  talk.draft = { ...draft, scope: both ? await questions.scope(ask) : scopeOf(draft, who) };
+}
+
+/** Decides what the tunnel is called; a name that the flags say may be that of an installed one, to change it. */
+export async function chooseName(talk: Talk): Promise<void> {
+  const { draft, machine, who, ask } = talk;
+  if (draft.name !== undefined) return;
+  const scope = scopeOf(draft, who);
+  const installed = new Set((await findInstalled(machine, scope, who)).map(({ name }) => name));
+  const ours = await machine.list(placesOf(scope, 'any', who.home).ours);
+  const taken = (name: string) => {
+    if (installed.has(name)) return `There is a tunnel "${name}" already; its name with flags changes it: revtun-setup install ${name} …`;
+    return ours.includes(name) ? `There are files of an earlier tunnel "${name}" in ${placesOf(scope, name, who.home).directory}.` : undefined;
+  };
+  const preset = freeName(talk.server?.typed ?? defaultName(''), (name) => taken(name) === undefined);
+  const name = await questions.name(ask, preset, (chosen) => {
+    const why = taken(chosen);
+    if (why !== undefined) throw new InvalidValue(why);
+  });
+  talk.draft = { ...draft, name };
+}
+
+/** The name itself, or the first of name-2, name-3, … that is free. */
+function freeName(name: string, isFree: (name: string) => boolean): string {
+  let candidate = name;
+  for (let number = 2; !isFree(candidate) && number < 1000; number += 1) candidate = `${name.slice(0, 36)}-${number}`;
+  return candidate;
+}
