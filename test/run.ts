@@ -31,7 +31,8 @@ async function runAll(args: readonly string[]): Promise<Tally> {
   for (const script of ['build', 'lint']) if (!npmRun(script)) return oneFailure;
   const leftOut = missing.length === 0 ? [] : await testsNeeding(missing);
   if (leftOut.length > 0) console.error(`Left out for that:\n${leftOut.map((path) => `  ${path}\n`).join('')}`);
-  return runJest([...leftOut.map((path) => `--testPathIgnorePatterns=/${path}$`), ...args]);
+  // This flag takes all the words that follow it.
+  return runJest([...args, ...leftOut.map((path) => `--testPathIgnorePatterns=/${path}$`)]);
 }
 
 function tellMissing(missing: readonly Missing[]): void {
@@ -67,10 +68,11 @@ function tallyOf(report: Report, succeeded: boolean): Tally {
   return { passed: report.numPassedTests, failed: failed === 0 && !succeeded ? 1 : failed, skipped: report.numPendingTests + report.numTodoTests };
 }
 
-/** The test files that would need what is missing: by what they import, however deeply. */
+/** The test files that would miss it: told by what of the lab they import, however deeply. */
 async function testsNeeding(missing: readonly Missing[]): Promise<string[]> {
-  // Without root, the sandbox is what cannot be had; without a package, it may be anything that runs real programs.
-  const needed = missing.some(({ packages }) => packages.length > 0) ? /^test\/(lab|integration|e2e)\// : /^test\/lab\/sandbox\.ts$/;
+  // Any program that child.ts runs may be of a missing package; the other modules do what only root may.
+  const lacksPackages = missing.some(({ packages }) => packages.length > 0);
+  const needed = lacksPackages ? /^test\/lab\/(child|disk|sockets)\.ts$/ : /^test\/lab\/(sandbox|disk|sockets)\.ts$/;
   const entryPoints = readdirSync('test', { recursive: true }).map((path) => `test/${String(path)}`).filter((path) => path.endsWith('.test.ts'));
   const { metafile } = await build({ entryPoints, bundle: true, packages: 'external', platform: 'node', format: 'esm', write: false, outdir: 'unused', metafile: true });
   return Object.values(metafile.outputs)
