@@ -87,8 +87,8 @@ fingerprint() {
 
 # Whether dist/ is what src/ makes: there is no src/ (a release), or nothing in it is newer.
 is_built() {
-  [ -e "$here/dist/cli.js" ] || return 1
-  [ ! -d "$here/src" ] || [ -z "$(cd "$here" && find src package.json package-lock.json -newer dist/cli.js)" ]
+  [ -e "$here/dist/cli.cjs" ] || return 1
+  [ ! -d "$here/src" ] || [ -z "$(cd "$here" && find src package.json package-lock.json -newer dist/cli.cjs)" ]
 }
 
 # Whether a version fits package.json's "engines": ^20.17 || ^22.13 || >=23.5
@@ -268,7 +268,7 @@ node=$(quoted "$(printf '%s' "$node" | sed "s|^$new/|$lib/|")")
   echo 'revtun-setup: the Node.js it was installed with is gone, and no other is on the PATH. Run install.sh again.' >&2
   exit 1
 }
-exec "\$node" $(quoted "$lib/dist/cli.js") "\$@"
+exec "\$node" $(quoted "$lib/dist/cli.cjs") "\$@"
 EOF
 }
 

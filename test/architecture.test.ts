@@ -33,7 +33,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   demo: ['checks', 'unit', 'tunnel', 'machine'],
   commands: ['demo', 'input', 'plan', 'checks', 'unit', 'tunnel', 'machine'],
   'program.ts': ['commands', 'input', 'tunnel', 'machine'],
-  'cli.ts': ['program.ts', 'machine'],
+  'main.ts': ['program.ts', 'machine'],
+  'cli.ts': ['main.ts'],
 };
 /** What all may use; they know nothing but each other. */
 const LEAVES = ['errors.ts', 'shell.ts', 'package.ts', 'output.ts', 'wrap.ts'];
@@ -103,11 +104,11 @@ test('inquirer has one importer, and only a wizard waits for it', () => {
 
 test('only the process itself says which machine is meant', () => {
   const importers = imports.filter(({ to, typeOnly }) => to === 'machine/local.ts' && !typeOnly).map(({ from }) => from);
-  expect(importers).toEqual(['cli.ts']);
+  expect(importers).toEqual(['main.ts']);
 });
 
 test('whoever asks for the version waits for nothing else', () => {
-  expect([...loadedBy('cli.ts', { lazy: false })]).toEqual(['cli.ts', 'package.ts', 'node:fs']);
+  expect([...loadedBy('cli.ts', { lazy: false })]).toEqual(['cli.ts', 'node:fs', 'package.ts']);
 });
 
 test('every file has a use', () => {

@@ -18,14 +18,14 @@ export interface Facts {
 }
 
 export async function readFacts(machine: Machine, who: Identity): Promise<Facts> {
-  const [systemd, ssh, system, user, cpuinfo, enforce, unshare] = await Promise.all([
+  const [systemd, ssh, system, user, enforce, aes, namespaces] = await Promise.all([
     machine.run(['systemctl', '--version']),
     machine.run([SSH, '-V']),
     machine.stat('/run/systemd/system'),
     machine.stat(`${who.env['XDG_RUNTIME_DIR'] ?? `/run/user/${who.uid}`}/systemd/private`),
-    machine.read('/proc/cpuinfo'),
     machine.read('/sys/fs/selinux/enforce'),
-    machine.run(['unshare', '--user', '--map-root-user', 'true']),
+    hasAes(machine),
+    mayMakeNamespaces(machine, who),
   ]);
   const systemdVersion = /^systemd (\d+)/.exec(systemd.stdout)?.[1];
   const sshVersion = /^OpenSSH_(\d+\.\d+)[^\s,]*/.exec(ssh.stderr);
@@ -34,9 +34,18 @@ export async function readFacts(machine: Machine, who: Identity): Promise<Facts>
     systemd: systemdVersion === undefined ? undefined : Number(systemdVersion),
     managers: { system: system !== undefined, user: user !== undefined },
     ssh: sshVersion ? { version: Number(sshVersion[1]), text: sshVersion[0].replace('_', ' ') } : undefined,
-    // "flags" on x86, "Features" on ARM.
-    aes: /^(flags|Features)\s*:.*\baes\b/m.test(cpuinfo?.toString() ?? ''),
+    aes,
     selinux: enforce?.toString() === '1',
-    namespaces: unshare.code === 0,
+    namespaces,
   };
+}
+
+/** Whether the processor has AES instructions: "flags" on x86, "Features" on ARM (proc(5), cpuinfo). */
+export async function hasAes(machine: Machine): Promise<boolean> {
+  return /^(flags|Features)\s*:.*\baes\b/m.test((await machine.read('/proc/cpuinfo'))?.toString() ?? '');
+}
+
+/** Whether this user may make user namespaces. Root may; it is only asked for others. */
+export async function mayMakeNamespaces(machine: Machine, who: Identity): Promise<boolean> {
+  return who.uid === 0 || (await machine.run(['unshare', '--user', '--map-root-user', 'true'])).code === 0;
 }

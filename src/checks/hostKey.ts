@@ -112,7 +112,8 @@ export async function fetchHostKey(machine: Machine, reach: Tunnel, bench: Workb
     ['-N', '-T', '-o', 'StrictHostKeyChecking=accept-new', '-o', `UserKnownHostsFile="${file}"`, '-o', 'HashKnownHosts=no', '-o', 'PreferredAuthentications=none',
       ...(algorithms === undefined ? [] : ['-o', `HostKeyAlgorithms=${algorithms}`])],
     [],
-    { timeoutMs: REACH_LIMIT },
+    // ssh has written the key down when it says so; what follows would only be a refused login.
+    { timeoutMs: REACH_LIMIT, stopWhen: (said) => said.includes('Permanently added') },
   );
   const line = (await machine.read(file))?.toString().trim().split('\n').at(-1);
   const [, type, blob] = line?.split(' ') ?? [];

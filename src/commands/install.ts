@@ -8,6 +8,7 @@ import type { Proof } from '../checks/verify.ts';
 import { withWorkbench, type Workbench } from '../checks/workbench.ts';
 import { cancelled, ExpectedError, failed } from '../errors.ts';
 import type { Draft } from '../input/fields.ts';
+import type { Machine } from '../machine/machine.ts';
 import { missing, nameOf, scopeOf } from '../input/resolve.ts';
 import { wantedTunnel } from '../input/wanted.ts';
 import { type Desired, planInstall, planKeepKey } from '../plan/plan.ts';
@@ -47,12 +48,14 @@ export async function install(context: Context, draft: Draft, prepared: Prepared
     const { tunnel, notes } = await wantedTunnel(draft, existing, machine, facts);
     for (const note of notes) context.output.progress(note);
     requireRisksAccepted(tunnel, draft.acceptRisk ?? []);
-    await requireLocalPortsFree(machine, tunnel, existing?.tunnel);
-
     const places = placesOf(scope, tunnel.name, who.home);
-    const present = await readPresent(machine, scope, places, who);
+    const [present, own] = await Promise.all([
+      readPresent(machine, scope, places, who),
+      findKey(machine, tunnel, places, prepared),
+      requireLocalPortsFree(machine, tunnel, existing?.tunnel),
+    ]);
     const lingering = scope === 'user' && (!present.lingering || installed.some((other) => other.lingering));
-    await withKey(context, tunnel, places, prepared, (key) =>
+    await withKey(context, tunnel, own, (key) =>
       withWorkbench(machine, tunnel, key.path, (bench) =>
         installOne({ ...context, facts, draft, prepared, existing, tunnel, places, present, lingering, key, bench })));
   });
@@ -80,13 +83,16 @@ interface Job extends Context {
   readonly bench: Workbench;
 }
 
-/** Finds the tunnel's key, or makes it in a folder of its own: it is put in place as a step like any other. */
-async function withKey(context: Context, tunnel: Tunnel, places: Places, { newKey }: Prepared, work: (key: Key) => Promise<void>): Promise<void> {
-  const { machine } = context;
-  if (newKey) return work({ path: newKey.path, publicKey: newKey.publicKey, made: newKey });
-  if (tunnel.identityFile !== places.generatedKey || (await machine.stat(places.generatedKey))) {
-    return work({ path: tunnel.identityFile, publicKey: await publicKeyOf(machine, tunnel.identityFile) });
-  }
+/** The tunnel's key, if there is one; undefined when it has yet to be made. @throws ExpectedError when it cannot be used */
+async function findKey(machine: Machine, tunnel: Tunnel, places: Places, { newKey }: Prepared): Promise<Key | undefined> {
+  if (newKey) return { path: newKey.path, publicKey: newKey.publicKey, made: newKey };
+  if (tunnel.identityFile === places.generatedKey && !(await machine.stat(places.generatedKey))) return undefined;
+  return { path: tunnel.identityFile, publicKey: await publicKeyOf(machine, tunnel.identityFile) };
+}
+
+/** Makes the key that is missing in a folder of its own: it is put in place as a step like any other. */
+async function withKey({ machine }: Context, tunnel: Tunnel, own: Key | undefined, work: (key: Key) => Promise<void>): Promise<void> {
+  if (own) return work(own);
   const directory = await machine.temporaryDirectory();
   try {
     const made = await generateKey(machine, directory, `revtun-${tunnel.name}@${hostname()}`);

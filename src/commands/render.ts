@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path';
-import { readFacts } from '../checks/facts.ts';
+import { hasAes, mayMakeNamespaces } from '../checks/facts.ts';
 import { lookUp } from '../checks/hostKey.ts';
 import { requireRisksAccepted } from '../checks/preflight.ts';
 import { refused, usage } from '../errors.ts';
@@ -14,12 +14,12 @@ import type { Context } from './context.ts';
 /** Prints the files that install would write; touches nothing, needs neither systemd nor root nor the server. */
 export async function render(context: Context, directory: string | undefined, draft: Draft): Promise<void> {
   const { machine, who, output, cwd } = context;
-  const facts = await readFacts(machine, who);
-  const { tunnel } = await resolveTunnel(draft, machine, facts);
+  const aes = await hasAes(machine);
+  const { tunnel } = await resolveTunnel(draft, machine, { who, aes });
   requireRisksAccepted(tunnel, draft.acceptRisk ?? []);
   const places = placesOf(tunnel.scope, tunnel.name, who.home);
   const knownHosts = await offlineHostKeys(context, tunnel, draft.knownHosts);
-  const files = renderFiles(tunnel, places, knownHosts, { lingering: false, namespaces: facts.namespaces });
+  const files = renderFiles(tunnel, places, knownHosts, { lingering: false, namespaces: tunnel.scope === 'system' || (await mayMakeNamespaces(machine, who)) });
   if (directory !== undefined) await writeInto(context, resolve(cwd, directory), files);
   output.object({ ok: true, changed: directory !== undefined, name: tunnel.name, scope: tunnel.scope, unit: places.unit, files });
   if (!output.json && directory === undefined) output.result(files.map(({ path, content }) => `# ${path}\n${content}`).join('\n'));

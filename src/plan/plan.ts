@@ -46,10 +46,12 @@ export function planInstall(desired: Desired, present: Present, systemd: Systemc
   if (tunnel.scope === 'system' && present.serviceUser === 'absent') steps.push(addServiceUser);
   if (wasUp && outdated && start) steps.push({ kind: 'on-undo', argv: systemd.argv('restart', '--', places.unit) });
 
+  // systemctl enable has systemd read its files anew by itself, and a reload is what takes longest.
+  const settling = { settle: systemd.argv('daemon-reload'), ...(!service.enabled && { settledLater: true }) };
   const keepOld = unitChanged ? keptHostKeys(desired, present) : '';
   for (const file of changed) {
     const content = file.path === places.knownHosts ? file.content + keepOld : file.content;
-    steps.push({ kind: 'write', ...file, content, ...(file.path === places.unitFile && { settle: systemd.argv('daemon-reload') }) });
+    steps.push({ kind: 'write', ...file, content, ...(file.path === places.unitFile && settling) });
   }
   if (changed.length > 0 && desired.selinux) {
     steps.push({ kind: 'run', title: 'label for SELinux', argv: ['restorecon', '-R', places.directory, places.unitFile] });

@@ -67,7 +67,7 @@ async function carryOut(machine: Machine, step: Step, undos: (() => Promise<void
       });
       if (step.kind === 'write') await machine.write(step.path, step.content, step.mode);
       else await machine.remove(step.path);
-      if (step.settle) await command(machine, step.settle);
+      if (step.settle && !(step.kind === 'write' && step.settledLater === true)) await command(machine, step.settle);
       return true;
     }
     case 'remove-directory': {

@@ -1,6 +1,6 @@
 import { InvalidValue } from '../errors.ts';
 import { type Destination, formatDestination, parseHost, parseJump, parsePort, parseUser, quoted } from './destination.ts';
-import { FORWARD_FLAG, type Forward, formatForward, type ForwardKind, isPublic, parseForward } from './forward.ts';
+import { FORWARD_FLAG, type Forward, formatForward, type ForwardKind, isLoopback, isPublic, parseForward } from './forward.ts';
 
 export type Scope = 'system' | 'user';
 
@@ -166,18 +166,32 @@ export function risksOf(tunnel: Pick<Tunnel, 'forwards'>): readonly { risk: Risk
 
 /**
  * The line for the server's authorized_keys that admits these forwards, their proof, and nothing else that a key
- * could do (sshd(8), AUTHORIZED_KEYS FILE FORMAT). permitlisten compares the very text that the client sends
- * (channels.c): no bind address is sent as "localhost", all interfaces as the empty string.
+ * could do (sshd(8), AUTHORIZED_KEYS FILE FORMAT). "restrict" takes terminals, agents and X11 away, but not commands:
+ * hence one that does nothing, which -N never runs. A kind of forward that is not named is not limited at all, so
+ * each gets a name: port 1 of loopback stands for none.
  */
 export function authorizedKeysLine(tunnel: Tunnel, publicKey: string): string {
-  const options = remoteForwards(tunnel).flatMap(({ listen }) => {
-    if ('path' in listen) return [];
-    const sent = listen.host === '*' ? '' : (listen.host ?? 'localhost');
-    const host = sent.includes(':') ? `[${sent}]` : sent;
-    const port = listen.port === 0 ? '*' : listen.port;
-    const probe = sent === '' || !['localhost', '127.0.0.1', '::1'].includes(sent) ? 'localhost' : host;
-    return [`permitlisten="${host}:${port}"`, `permitopen="${probe}:${port}"`];
-  });
-  return `${['restrict', 'port-forwarding', ...new Set(options)].join(',')} ${publicKey}`;
+  const listen = remoteForwards(tunnel).flatMap((forward) => ('path' in forward.listen ? [] : [forward.listen]));
+  const anywhere = tunnel.forwards.some(({ kind }) => kind === 'dynamic');
+  const options = [
+    ...orNone(listen.map(({ host, port }) => hostPort(sentBind(host), port === 0 ? '*' : port))).map((text) => `permitlisten="${text}"`),
+    ...(anywhere ? [] : orNone([...listen.flatMap(proofEnd), ...localTargets(tunnel)]).map((text) => `permitopen="${text}"`)),
+  ];
+  return `${['restrict', 'port-forwarding', 'command="/bin/false"', ...new Set(options)].join(',')} ${publicKey}`;
 }
 
+const orNone = (ends: readonly string[]) => (ends.length === 0 ? ['localhost:1'] : ends);
+
+const hostPort = (host: string, port: number | string) => `${host.includes(':') ? `[${host}]` : host}:${port}`;
+
+/** permitlisten compares the very text that the client sends (channels.c): none as "localhost", all as the empty string. */
+const sentBind = (host: string | undefined) => (host === '*' ? '' : (host ?? 'localhost'));
+
+/** Where a proof connects to on the server; a port that changes cannot be named. */
+function proofEnd({ host, port }: { readonly host?: string; readonly port: number }): string[] {
+  if (port === 0) return [];
+  return [hostPort(host !== undefined && isLoopback(host) ? host : 'localhost', port)];
+}
+
+const localTargets = ({ forwards }: Tunnel) =>
+  forwards.flatMap(({ kind, target }) => (kind !== 'local' || target === 'socks' || 'path' in target ? [] : [hostPort(target.host ?? 'localhost', target.port)]));

@@ -6,7 +6,7 @@ import { type HostPlan, type Lab, startLab } from '../lab/hosts.ts';
 import { waitFor } from '../lab/waitFor.ts';
 
 /** The built program, as users get it. */
-export const CLI = fileURLToPath(new URL('../../dist/cli.js', import.meta.url));
+export const CLI = fileURLToPath(new URL('../../dist/cli.cjs', import.meta.url));
 
 export interface World<Name extends string> extends Lab<Name | 'device' | 'server'> {
   readonly device: Host;

@@ -188,7 +188,7 @@ describe('a key that the server does not accept', () => {
     const { code, said } = await ended(at);
     expect([code, said]).toEqual([0, expect.stringContaining('✔ proven:')]);
     expect(await world.server.readFile('/home/pi/.ssh/authorized_keys')).toMatch(
-      /^restrict,port-forwarding,permitlisten="127\.0\.0\.1:22222",permitopen="127\.0\.0\.1:22222" ssh-ed25519 \S+ revtun-server\.test@device\n$/);
+      /^restrict,port-forwarding,command="\/bin\/false",permitlisten="127\.0\.0\.1:22222",permitopen="127\.0\.0\.1:22222" ssh-ed25519 \S+ revtun-server\.test@device\n$/);
     expect(await world.device.succeed(['stat', '-c', '%a %U', '/etc/revtun/home/key'])).toBe('600 root\n');
     const again = await paste(said);
     expect([again.code, again.stdout]).toEqual([0, expect.stringContaining('home: unchanged')]);
@@ -206,7 +206,7 @@ describe('a key that the server does not accept', () => {
     ]);
     const { code, said } = await ended(at);
     expect([code, said]).toEqual([0, expect.stringContaining('✔ proven:')]);
-    expect(await world.server.readFile('/home/pi/.ssh/authorized_keys')).toMatch(/^# mine, without an end of line\nrestrict,port-forwarding,permitlisten="127[^\n]+\n$/);
+    expect(await world.server.readFile('/home/pi/.ssh/authorized_keys')).toMatch(/^# mine, without an end of line\nrestrict,port-forwarding,command="\/bin\/false",permitlisten="127[^\n]+\n$/);
     expect(await world.server.succeed(['stat', '-c', '%a %U', '/home/pi/.ssh/authorized_keys', '/home/pi/.ssh'])).toBe('600 pi\n700 pi\n');
     await uninstall();
   });
@@ -234,7 +234,7 @@ describe('a key that the server does not accept', () => {
     ]);
     const { code, said } = await ended(at);
     expect([code, said]).toEqual([130, expect.stringContaining("The key's line stays on pi@server.test")]);
-    expect(await world.server.readFile('/home/pi/.ssh/authorized_keys')).toMatch(/^restrict,port-forwarding,permitlisten="127\.0\.0\.1:22223"[^\n]+\n$/);
+    expect(await world.server.readFile('/home/pi/.ssh/authorized_keys')).toMatch(/^restrict,port-forwarding,command="\/bin\/false",permitlisten="127\.0\.0\.1:22223"[^\n]+\n$/);
     expect(await leftBehind()).toEqual([UNCHANGED, '']);
     await world.server.succeed(['systemctl', 'disable', '--now', '--quiet', 'lab-banner-22222.service']);
   });

@@ -70,7 +70,7 @@ describe('installing for the system', () => {
       addUser,
       knownHosts,
       config,
-      { ...unit, settle: reload },
+      { ...unit, settle: reload, settledLater: true },
       enable,
       start,
     ]);
@@ -193,7 +193,7 @@ describe('installing for a user', () => {
     expect(plan(mine, fresh)).toEqual([
       ...['/home/ann/.config', '/home/ann/.config/revtun', '/home/ann/.config/revtun/home', '/home/ann/.config/systemd', '/home/ann/.config/systemd/user']
         .map((path) => ({ kind: 'make-directory', path, mode: 0o755 })),
-      write[0], write[1], { ...write[2], settle: ['systemctl', '--user', 'daemon-reload'] },
+      write[0], write[1], { ...write[2], settle: ['systemctl', '--user', 'daemon-reload'], settledLater: true },
       linger, user(enable), user(start),
     ]);
   });

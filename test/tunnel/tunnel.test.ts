@@ -127,14 +127,17 @@ describe('the line for authorized_keys', () => {
     ['-R 127.0.0.1:22222:localhost:22', 'permitlisten="127.0.0.1:22222",permitopen="127.0.0.1:22222"'],
     ['-R [::1]:22222:localhost:22', 'permitlisten="[::1]:22222",permitopen="[::1]:22222"'],
     ['-R *:80:localhost:80', 'permitlisten=":80",permitopen="localhost:80"'],
-    ['-R 0:localhost:22', 'permitlisten="localhost:*",permitopen="localhost:*"'],
+    ['-R 0:localhost:22', 'permitlisten="localhost:*",permitopen="localhost:1"'],
+    ['-R /run/x.sock:localhost:22', 'permitlisten="localhost:1",permitopen="localhost:1"'],
+    ['-L 8080:intra.test:80', 'permitlisten="localhost:1",permitopen="intra.test:80"'],
+    ['-D 1080', 'permitlisten="localhost:1"'],
   ])('admits %s and its proof', (spec, options) => {
-    expect(authorizedKeysLine(exampleTunnel({ forwards: forwards(spec) }), 'ssh-ed25519 AAAA me')).toBe(`restrict,port-forwarding,${options} ssh-ed25519 AAAA me`);
+    expect(authorizedKeysLine(exampleTunnel({ forwards: forwards(spec) }), 'ssh-ed25519 AAAA me')).toBe(`restrict,port-forwarding,command="/bin/false",${options} ssh-ed25519 AAAA me`);
   });
 
   test('says nothing twice, and nothing of what only concerns this end', () => {
-    const tunnel = exampleTunnel({ forwards: forwards('-R 1:a:1', '-R localhost:1:b:1', '-L 2:c:2', '-D 3', '-R /run/x.sock:d:4') });
-    expect(authorizedKeysLine(tunnel, 'KEY')).toBe('restrict,port-forwarding,permitlisten="localhost:1",permitopen="localhost:1" KEY');
+    const tunnel = exampleTunnel({ forwards: forwards('-R 1:a:1', '-R localhost:1:b:1', '-R /run/x.sock:d:4') });
+    expect(authorizedKeysLine(tunnel, 'KEY')).toBe('restrict,port-forwarding,command="/bin/false",permitlisten="localhost:1",permitopen="localhost:1" KEY');
   });
 });
 
