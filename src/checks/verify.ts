@@ -161,6 +161,8 @@ async function bannerThrough({ machine, bench, tunnel }: Probe, end: { host: str
     holdInput: true, timeoutMs: PATIENCE * 2, signal: done.signal,
     stopWhen: (_stderr, stdout) => stdout !== '',
   }).finally(() => done.abort());
+  // It may be ended by a signal while we look elsewhere; what it throws is met below.
+  opened.catch(() => undefined);
   for (let waited = 0; waited < PATIENCE && !done.signal.aborted && !(await hasArrived()); waited += 100) await sleep(100);
   const arrived = await hasArrived();
   done.abort();

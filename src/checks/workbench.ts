@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { cancelled } from '../errors.ts';
 import type { Machine, RunOptions, RunResult } from '../machine/machine.ts';
 import type { Forward } from '../tunnel/forward.ts';
 import { checkArgv, sshConfig } from '../tunnel/ssh.ts';
@@ -21,8 +22,9 @@ export interface Workbench {
 /**
  * @param tunnel whose configuration to use
  * @param key path of its private key, wherever that lies for now; undefined where no login is wanted
+ * @param signal ends an ssh that waits for a server, which then throws as cancelled
  */
-export async function withWorkbench<T>(machine: Machine, tunnel: Tunnel, key: string | undefined, work: (bench: Workbench) => Promise<T>): Promise<T> {
+export async function withWorkbench<T>(machine: Machine, tunnel: Tunnel, key: string | undefined, signal: AbortSignal, work: (bench: Workbench) => Promise<T>): Promise<T> {
   const directory = await machine.temporaryDirectory();
   try {
     const knownHosts = join(directory, 'known_hosts');
@@ -36,8 +38,17 @@ export async function withWorkbench<T>(machine: Machine, tunnel: Tunnel, key: st
       config,
       knownHosts,
       pin: (lines) => machine.write(knownHosts, lines.map((line) => `${line}\n`).join(''), 0o600),
-      ssh: (to, flags, forwards, options) =>
-        machine.run(checkArgv(to, config, flags, forwards), { ...options, env: { CREDENTIALS_DIRECTORY: directory } }),
+      async ssh(to, flags, forwards, options) {
+        if (signal.aborted) throw cancelled();
+        const result = await machine.run(checkArgv(to, config, flags, forwards), {
+          ...options,
+          env: { CREDENTIALS_DIRECTORY: directory },
+          signal: options.signal ? AbortSignal.any([options.signal, signal]) : signal,
+        });
+        // What an ssh said that we ended is no answer of the server's.
+        if (signal.aborted) throw cancelled();
+        return result;
+      },
     });
   } finally {
     await machine.removeTree(directory);

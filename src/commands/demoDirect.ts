@@ -12,6 +12,9 @@ import { renderUnit } from '../unit/render.ts';
 import { type Seen, type Stage, transfer } from './demoStage.ts';
 import { tellProof } from './telling.ts';
 
+/** The demo ends its ssh by itself, in its own time. */
+const NEVER = new AbortController().signal;
+
 /** What can be shown without a systemd: the unit as it would be, and its ssh in our own hands. */
 export async function playDirectly(stage: Stage, whyNoManager: string): Promise<Seen> {
   const { show, output, world: { machine, who }, server, tunnel, key, port, signal } = stage;
@@ -20,7 +23,7 @@ export async function playDirectly(stage: Stage, whyNoManager: string): Promise<
   const unit = renderUnit(tunnel, placesOf('user', tunnel.name, who.home), { lingering: false, namespaces });
   output.progress(`  This is the unit that would be installed:\n\n${unit.replace(/^(?=.)/gm, '    ')}`);
 
-  return withWorkbench(machine, tunnel, key.path, async (bench) => {
+  return withWorkbench(machine, tunnel, key.path, NEVER, async (bench) => {
     const { lines } = await trustHostKeys(machine, who, tunnel, bench, { fingerprints: [server.fingerprint] }, []);
     const ending = new AbortController();
     let lastWords: string | undefined;

@@ -56,7 +56,7 @@ export async function install(context: Context, draft: Draft, prepared: Prepared
     ]);
     const lingering = scope === 'user' && (!present.lingering || installed.some((other) => other.lingering));
     await withKey(context, tunnel, own, (key) =>
-      withWorkbench(machine, tunnel, key.path, (bench) =>
+      withWorkbench(machine, tunnel, key.path, context.signal, (bench) =>
         installOne({ ...context, facts, draft, prepared, existing, tunnel, places, present, lingering, key, bench })));
   });
 }

@@ -66,7 +66,7 @@ function describe({ output }: Context, { name, scope, places }: Installed, tunne
 }
 
 /** @returns why it could not even be tried, as text */
-async function tryToProve({ machine, who }: Context, { places }: Installed, tunnel: Tunnel): Promise<Proof[] | string> {
+async function tryToProve({ machine, who, signal }: Context, { places }: Installed, tunnel: Tunnel): Promise<Proof[] | string> {
   try {
     await publicKeyOf(machine, tunnel.identityFile);
   } catch (error) {
@@ -74,7 +74,7 @@ async function tryToProve({ machine, who }: Context, { places }: Installed, tunn
     throw error;
   }
   const pinned = ((await machine.read(places.knownHosts))?.toString() ?? '').split('\n').filter((line) => line !== '' && !line.startsWith('#'));
-  return withWorkbench(machine, tunnel, tunnel.identityFile, async (bench) => {
+  return withWorkbench(machine, tunnel, tunnel.identityFile, signal, async (bench) => {
     await bench.pin(pinned);
     return proveTunnel(machine, who, tunnel, bench, pinned);
   });

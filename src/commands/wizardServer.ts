@@ -37,7 +37,7 @@ async function reach(talk: Talk, host: Destination): Promise<void> {
   const some = forwardsOf(rest).length > 0 ? {} : { remotePort: 22 };
   const { tunnel } = await resolveTunnel({ ...rest, ...some, host: asked, generateKey: true }, machine, facts);
   questions.tellReaching(ask, tunnel);
-  const trusted = await withWorkbench(machine, tunnel, undefined, (bench) =>
+  const trusted = await withWorkbench(machine, tunnel, undefined, talk.signal, (bench) =>
     trustHostKeys(machine, who, tunnel, bench, wishOf(talk), []));
   talk.server = { typed: nameOf({ host: asked })!, identityFiles: (await sshConfigOf(machine, who, asked)).identityfile };
   talk.trusted = trusted.lines;

@@ -44,7 +44,7 @@ export async function outline({ draft, machine, facts }: Talk): Promise<Tunnel> 
 /** Works with the tunnel's own ssh, its key, and the host keys that were confirmed. */
 export async function atBench<T>(talk: Talk, work: (tunnel: Tunnel, bench: Workbench) => Promise<T>): Promise<T> {
   const tunnel = await outline(talk);
-  return withWorkbench(talk.machine, tunnel, talk.key?.path, async (bench) => {
+  return withWorkbench(talk.machine, tunnel, talk.key?.path, talk.signal, async (bench) => {
     await bench.pin(talk.trusted);
     return work(tunnel, bench);
   });

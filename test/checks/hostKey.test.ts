@@ -57,7 +57,7 @@ const trust = (wish: TrustWish, { known = '', pinned = [] }: { known?: string; p
   writeFileSync(join(home, '.ssh/known_hosts'), known);
   const who: Identity = { uid: 1000, userName: 'ann', home, env: {} };
   const tunnel = exampleTunnel({ host: '127.0.0.1', port: sshd.port, user: sshd.user });
-  return withWorkbench(local, tunnel, undefined, (bench) => trustHostKeys(local, who, tunnel, bench, wish, pinned));
+  return withWorkbench(local, tunnel, undefined, new AbortController().signal, (bench) => trustHostKeys(local, who, tunnel, bench, wish, pinned));
 };
 const needsPerson = (id: string, message: string, hint: string) =>
   expect.objectContaining({ exitCode: 4, id, message: expect.stringContaining(message), hint: expect.stringContaining(hint) });

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { diffSnapshots, type Snapshot } from '../lab/snapshot.ts';
+import { waitFor } from '../lab/waitFor.ts';
 import { firstLine, CLI, makeWorld, UNCHANGED, untilReachable, withoutBackups, type World } from './world.ts';
 
 let world: World<never>;
@@ -88,6 +89,28 @@ describe('Ctrl-C', () => {
     expect(diffSnapshots(before, world.device.snapshot())).toEqual(UNCHANGED);
     await untilReachable(world.server, 22222);
     expect((await world.revtun(['uninstall', '--all'])).code).toBe(0);
+  });
+});
+
+describe('SIGTERM', () => {
+  test('ends an install that waits for a server that does not answer, at once and untouched', async () => {
+    const hanging = world.server.spawn([process.execPath, '-e', "require('net').createServer(() => {}).listen(2222, '::')"]);
+    try {
+      await waitFor(async () => (await world.server.run(['ss', '-Hltn', 'sport = :2222'])).stdout !== '', { what: 'the silent server' });
+      const { child, exited } = world.device.spawn(['sh', '-c', 'echo $$; exec "$@"', 'sh', process.execPath, CLI,
+        'install', 'home', '--host', 'pi@server.test:2222', '--remote-port', '22222', '--accept-new-host-key']);
+      let said = '';
+      for (const stream of [child.stdout, child.stderr]) stream?.on('data', (chunk: Buffer) => (said += String(chunk)));
+      await waitFor(async () => (await world.server.run(['ss', '-Htn', 'state', 'established', 'sport = :2222'])).stdout !== '', { what: 'the connection' });
+      const begin = performance.now();
+      await world.device.succeed(['kill', '-TERM', said.split('\n')[0]!]);
+      expect([await exited, said]).toEqual([130, expect.stringContaining('Cancelled. Nothing was changed.')]);
+      expect(performance.now() - begin).toBeLessThan(3000);
+      untouched();
+    } finally {
+      hanging.signal('SIGKILL');
+      await hanging.exited;
+    }
   });
 });
 
