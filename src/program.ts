@@ -1,7 +1,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import type { Context } from './commands/context.ts';
 import { cancelled, ExitCode, ExpectedError, usage } from './errors.ts';
-import { fromEnvironment, type Given, readDraft } from './input/draft.ts';
+import { fromEnvironment, type Given, isSet, readDraft } from './input/draft.ts';
 import { type Draft, type Field, FIELDS, isSwitch } from './input/fields.ts';
 import { readSshCommand } from './input/sshCommand.ts';
 import type { Identity, Machine } from './machine/machine.ts';
@@ -25,7 +25,7 @@ export interface Process {
 /** Runs one command line. The only place that catches: an error becomes a message, a hint and an exit code. */
 export async function run(proc: Process): Promise<number> {
   const { ours, sshCommand } = splitAtDashes(proc.argv);
-  const output = makeOutput(wants('--json', 'REVTUN_JSON', ours, proc), wants('--quiet', 'REVTUN_QUIET', ours, proc) || ours.includes('-q'));
+  const output = makeOutput(wants('--json', 'REVTUN_JSON', ours, proc), wants('--quiet', 'REVTUN_QUIET', ours, proc) || ours.some((word) => /^-[a-z]*q/.test(word)));
   try {
     const program = commandTree(proc, output, sshCommand, ours);
     await program.parseAsync(commandFirst(ours, program), { from: 'user' });
@@ -40,7 +40,7 @@ async function report(proc: Process, output: Output, error: unknown): Promise<nu
   const told = expected(proc, error);
   const { AlreadyTold } = await import('./commands/status.ts');
   if (told instanceof AlreadyTold) return told.exitCode;
-  output.object({ ok: false, changed: false, error: { code: told.id, message: told.message, hint: told.hint } });
+  output.object({ ok: false, changed: told.changed, error: { code: told.id, message: told.message, hint: told.hint } });
   output.notice(`revtun-setup: ${told.message}`);
   if (told.hint !== '') output.notice(told.hint);
   return told.exitCode;
@@ -227,5 +227,5 @@ function splitAtDashes(argv: readonly string[]): { ours: readonly string[]; sshC
 
 /** Needed before anything is parsed: an error in the parsing has to come out in the form that was asked for. */
 function wants(flag: string, variable: string, words: readonly string[], { who }: Process): boolean {
-  return words.includes(flag) || /^(1|yes|true)$/i.test(who.env[variable] ?? '');
+  return words.includes(flag) || isSet(who.env[variable]);
 }

@@ -60,7 +60,8 @@ export async function trustHostKeys(machine: Machine, who: Identity, tunnel: Tun
     const known = (await knownKeys(machine, who, name, bench, wish, pinned)).filter(
       ({ key }) => wish.fingerprints?.includes(fingerprint(key)) ?? true,
     );
-    const trusted = known.length > 0 && !wish.confirm ? known.map(({ key }) => key) : [await vouchedFor(machine, reach, name, bench, wish, known)];
+    const trusted = known.length > 0 && !wish.confirm ? known.map(({ key }) => key) : [await vouchedFor(machine, who, reach, name, bench, wish, known)];
+    await refuseRevoked(machine, who, name, wish, trusted);
     lines.push(...trusted.map((key) => `${name} ${key.type} ${key.blob}`));
     const from = known.length > 0 ? `known from ${[...new Set(known.map(({ file }) => file))].join(', ')}` : wish.fingerprints ? 'as given' : 'accepted now';
     reasons.push(`${name}: ${trusted.map((key) => `${key.type} ${fingerprint(key)}`).join(', ')} (${from})`);
@@ -70,7 +71,7 @@ export async function trustHostKeys(machine: Machine, who: Identity, tunnel: Tun
 }
 
 /** Fetches what the server shows, and returns a key that someone vouches for. */
-async function vouchedFor(machine: Machine, reach: Tunnel, name: string, bench: Workbench, wish: TrustWish, known: HostKeySituation['known']): Promise<HostKey> {
+async function vouchedFor(machine: Machine, who: Identity, reach: Tunnel, name: string, bench: Workbench, wish: TrustWish, known: HostKeySituation['known']): Promise<HostKey> {
   const shown: HostKey[] = [];
   // A fingerprint may be that of any of the server's keys, and ssh shows one at a time.
   const types = wish.fingerprints ? HOST_KEY_TYPES : [undefined];
@@ -80,6 +81,8 @@ async function vouchedFor(machine: Machine, reach: Tunnel, name: string, bench: 
     shown.push(key);
     if (wish.fingerprints?.includes(fingerprint(key)) === true || wish.acceptNew === true) return key;
     if (wish.confirm) {
+      // Nobody should have to see in a fingerprint that it was revoked.
+      await refuseRevoked(machine, who, name, wish, [key]);
       await wish.confirm({ server: name, shown: key, known });
       return key;
     }
@@ -138,9 +141,23 @@ async function knownKeys(machine: Machine, who: Identity, name: string, bench: W
   await machine.write(own, pinned.map((line) => `${line}\n`).join(''), 0o600);
   const installed = await lookUp(machine, name, own);
   if (installed.length > 0) return installed.map(({ key }) => ({ key, file: 'the installed tunnel' }));
-  const home = who.sudoHome ?? who.home;
-  const files = [`${home}/.ssh/known_hosts`, `${home}/.ssh/known_hosts2`, '/etc/ssh/ssh_known_hosts'];
+  const files = filesOf(who, wish);
   return (await Promise.all(files.map((file) => lookUp(machine, name, file)))).flat();
+}
+
+/** Where a user's own knowledge of hosts lies (ssh_config(5), UserKnownHostsFile and GlobalKnownHostsFile). */
+const filesOf = (who: Identity, { knownHostsFile }: TrustWish) => {
+  const home = who.sudoHome ?? who.home;
+  return [`${home}/.ssh/known_hosts`, `${home}/.ssh/known_hosts2`, '/etc/ssh/ssh_known_hosts', ...(knownHostsFile === undefined ? [] : [knownHostsFile])];
+};
+
+/** A key that is marked `@revoked` is no longer the server's alone (sshd(8), SSH_KNOWN_HOSTS FILE FORMAT). @throws ExpectedError */
+async function refuseRevoked(machine: Machine, who: Identity, name: string, wish: TrustWish, keys: readonly HostKey[]): Promise<void> {
+  for (const file of filesOf(who, wish)) {
+    const { stdout } = await machine.run(['ssh-keygen', '-F', name, '-f', file], { timeoutMs: 5000 });
+    const bad = keys.find(({ blob }) => stdout.split('\n').some((line) => line.startsWith('@revoked') && line.includes(blob)));
+    if (bad) throw personNeeded('host-key-revoked', `${file} says that the host key of ${name} is revoked: ${fingerprint(bad)}`, 'It may have been stolen. Give the server a new one.');
+  }
 }
 
 /** @returns plain keys only; a certificate authority's or a revoked line is not what we pin */

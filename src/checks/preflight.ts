@@ -1,9 +1,10 @@
 import { dirname } from 'node:path';
-import { ExpectedError, ExitCode, failed, refused } from '../errors.ts';
+import { ExpectedError, ExitCode, failed, refused, usage } from '../errors.ts';
 import type { Machine } from '../machine/machine.ts';
 import { commandLine } from '../shell.ts';
 import { formatForward, FORWARD_FLAG } from '../tunnel/forward.ts';
-import { risksOf, type Risk, type Scope, type Tunnel } from '../tunnel/tunnel.ts';
+import { SSH } from '../tunnel/ssh.ts';
+import { AES_GCM_FIRST, risksOf, type Risk, type Scope, type Tunnel } from '../tunnel/tunnel.ts';
 import type { Facts } from './facts.ts';
 
 /** The oldest that have LoadCredential= and the sandbox, and that the tests run on (Debian 11). */
@@ -41,6 +42,13 @@ export function requireMachine(facts: Facts, scope: Scope, command: readonly str
       scope === 'system' ? 'revtun-setup demo and render work without it.' : `Log in as ${who.userName} (not with su), or: sudo loginctl enable-linger ${who.userName}`,
     );
   }
+}
+
+/** Refuses a cipher list that this ssh does not know, by asking it. @throws ExpectedError */
+export async function requireCiphers(machine: Machine, { ciphers }: Tunnel): Promise<void> {
+  if (ciphers === 'default' || ciphers === AES_GCM_FIRST) return;
+  const { code, stderr } = await machine.run([SSH, '-F', 'none', '-G', '-o', `Ciphers=${ciphers}`, '--', 'localhost'], { timeoutMs: 10_000 });
+  if (code !== 0) throw usage(`--cipher: this ssh does not know ${ciphers}: ${stderr.trim()}`, 'See: ssh -Q cipher');
 }
 
 /** Refuses what must be meant by name. @throws ExpectedError naming every risk and its flag */

@@ -17,7 +17,7 @@ export interface TrialResult {
  * @throws ExpectedError
  */
 export async function tryTunnel(tunnel: Tunnel, publicKey: string, bench: Workbench, held: ReadonlySet<string>): Promise<TrialResult> {
-  const forwards = remoteForwards(tunnel).filter((forward) => !held.has(formatForward(forward)));
+  const forwards = remoteForwards(tunnel).filter((forward) => 'port' in forward.listen && !held.has(formatForward(forward)));
   const server = serverOf(tunnel);
   const { stderr, stopped, timedOut } = await bench.ssh(tunnel, ['-v', '-N', '-T'], forwards, {
     timeoutMs: REACH_LIMIT,

@@ -83,6 +83,7 @@ async function proveForward(probe: Probe, forward: Forward): Promise<Proof> {
     case 'closed':
       if (target !== 'socks' && 'path' in target) return says('not-permitted-here', `the service may not open ${local}; give it the socket's group with: systemctl edit revtun-${tunnel.name} (SupplementaryGroups=)`);
       return says('silent', `${at} accepts connections and closes them at once`);
+    case 'unreached': return says('not-provable', `not provable from here: ${tunnel.host} did not take the second login that the proof needs`);
     case 'silent': return says('silent', `${at} accepts connections, but nothing comes through; it may be a dead session of an earlier tunnel`);
     case 'no-listener': return says('no-listener', `nothing listens on ${at}`);
     case 'forbidden':
@@ -93,7 +94,7 @@ async function proveForward(probe: Probe, forward: Forward): Promise<Proof> {
   if (isPublic(forward)) {
     if (outside === 'refused') return says('made-loopback', `only the server itself can reach port ${listen.port}: its GatewayPorts is "no". Set GatewayPorts clientspecified in its sshd_config, or leave --bind out`);
     if (outside === 'unknown') return says(inner === 'self' ? 'answered' : 'not-provable', `${at} works, but whether everyone reaches it is not provable from here (a firewall may be in between)`);
-    return says(outside === 'self' ? 'proven' : 'answered', `${tunnel.host}:${listen.port} leads here, for everyone`);
+    return says(outside === 'self' && tunnel.jump.length === 0 ? 'proven' : 'answered', `${tunnel.host}:${listen.port} leads here, for everyone`);
   }
   if (outside === 'self') return says('made-public', `everyone can reach ${tunnel.host}:${listen.port}: the server's GatewayPorts is "yes". Set it to no or clientspecified in its sshd_config`);
   if (inner === 'self') return says('proven', `a connection to ${at} came back to this machine`);
@@ -101,7 +102,7 @@ async function proveForward(probe: Probe, forward: Forward): Promise<Proof> {
   return says('answered', `${at} accepts connections for ${local}`);
 }
 
-type Inner = 'self' | 'same-banner' | 'open' | 'other' | 'closed' | 'silent' | 'no-listener' | 'forbidden';
+type Inner = 'self' | 'same-banner' | 'open' | 'other' | 'closed' | 'silent' | 'no-listener' | 'forbidden' | 'unreached';
 
 /** Where the server itself would connect to reach the listener. */
 function innerEnd({ host, port }: { readonly host?: string; readonly port: number }): { host: string; port: number } {
@@ -118,6 +119,7 @@ async function handshakeThrough(probe: Probe, end: { host: string; port: number 
   const through = { ...tunnel, jump: [...tunnel.jump, { host: tunnel.host, user: tunnel.user, port: tunnel.port }] };
   const stderr = await showsKey(probe, { ...through, host: end.host, port: end.port }, self);
   if (stderr === 'matches') return 'self';
+  if ((stderr.match(/Authenticated to /g)?.length ?? 0) < through.jump.length) return 'unreached';
   if (/administratively prohibited/.test(stderr)) return 'forbidden';
   if (/open failed: connect failed/.test(stderr)) return 'no-listener';
   if (/HOST IDENTIFICATION HAS CHANGED|strict checking|Host key verification failed/.test(stderr)) return 'other';
@@ -170,6 +172,7 @@ async function bannerThrough({ machine, bench, tunnel }: Probe, end: { host: str
   if (/administratively prohibited/.test(stderr)) return 'forbidden';
   if (/open failed: connect failed/.test(stderr)) return 'no-listener';
   if (arrived) return 'self';
+  if (stdout === '' && recognise(stderr) !== undefined) return 'unreached';
   if (stdout !== '') return here.outcome === 'connected' && here.banner === stdout ? 'same-banner' : 'open';
   return stopped ? 'open' : 'closed';
 }
@@ -188,7 +191,11 @@ async function connectionsAt(machine: Machine, port: number): Promise<Set<string
  */
 async function reachableFromOutside(probe: Probe, { listen }: Forward, self: HostKey | undefined, here: DialResult): Promise<'self' | 'open' | 'refused' | 'unknown'> {
   const { machine, tunnel } = probe;
-  if (tunnel.jump.length > 0 || isLoopback(tunnel.host) || 'path' in listen) return 'unknown';
+  if (isLoopback(tunnel.host) || 'path' in listen) return 'unknown';
+  if (tunnel.jump.length > 0) {
+    const seen = self ? await handshakeThrough(probe, { host: tunnel.host, port: listen.port }, self) : 'unreached';
+    return seen === 'self' ? 'self' : seen === 'no-listener' ? 'refused' : 'unknown';
+  }
   const host = listen.host !== undefined && !['*', '0.0.0.0', '::'].includes(listen.host) && !isLoopback(listen.host) ? listen.host : tunnel.host;
   const dialled = await machine.dial({ host, port: listen.port }, 2000);
   if (dialled.outcome === 'refused') return 'refused';

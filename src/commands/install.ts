@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { type Facts, readFacts } from '../checks/facts.ts';
 import { trustHostKeys, type TrustWish } from '../checks/hostKey.ts';
 import { generateKey, publicKeyOf } from '../checks/key.ts';
-import { requireLocalPortsFree, requireMachine, requireRisksAccepted } from '../checks/preflight.ts';
+import { requireCiphers, requireLocalPortsFree, requireMachine, requireRisksAccepted } from '../checks/preflight.ts';
 import { tryTunnel } from '../checks/trial.ts';
 import type { Proof } from '../checks/verify.ts';
 import { withWorkbench, type Workbench } from '../checks/workbench.ts';
@@ -53,6 +53,7 @@ export async function install(context: Context, draft: Draft, prepared: Prepared
       readPresent(machine, scope, places, who),
       findKey(machine, tunnel, places, prepared),
       requireLocalPortsFree(machine, tunnel, existing?.tunnel),
+      requireCiphers(machine, tunnel),
     ]);
     const lingering = scope === 'user' && (!present.lingering || installed.some((other) => other.lingering));
     await withKey(context, tunnel, own, (key) =>
@@ -120,13 +121,13 @@ async function installOne(job: Job): Promise<void> {
   if (steps.length === 0) {
     output.progress(`${tunnel.name}: unchanged`);
     const proofs = await prove(job, tunnel, bench, trusted.lines, draft, present.service.activeState === 'active');
-    failOnFault(proofs);
+    failOnFault(proofs, draft.acceptRisk);
     tell(false, [], proofs);
     return;
   }
   tellDifferences(output, existing?.tunnel, tunnel);
   for (const reason of trusted.reasons) output.progress(`host key of ${reason}`);
-  if (desired.start) await tryFirst(job);
+  if (desired.start) await tryFirst(job, trusted.lines);
   if (draft.dryRun === true) {
     output.progress(`Would do:\n${titles.map((title) => `  ${title}`).join('\n')}`);
     tell(false, titles);
@@ -138,12 +139,11 @@ async function installOne(job: Job): Promise<void> {
   const carried = await carryOut(job, steps);
   try {
     const proofs = await prove(job, tunnel, bench, trusted.lines, draft, desired.start);
-    failOnFault(proofs);
-    tellHowToConnect(job, tunnel);
+    failOnFault(proofs, draft.acceptRisk);
+    if (desired.start) tellHowToConnect(job, tunnel);
     tell(true, titles, proofs);
   } catch (error) {
-    await carried.undo();
-    tellUndone(job);
+    if (await carried.undo()) tellUndone(job);
     throw error;
   }
 }
@@ -163,43 +163,50 @@ function pinnedLines(present: Present, places: Places): string[] {
 }
 
 /** Asks the server, before anything is touched, whether it would let the service do what it is for. */
-async function tryFirst(job: Job): Promise<void> {
+async function tryFirst(job: Job, hostKeys: readonly string[]): Promise<void> {
   const { tunnel, key, bench, draft, machine, places, present, output } = job;
   if (draft.dryRun === true && key.made) {
     output.progress('not tried: whether the server accepts the key, which is yet to be made');
     return;
   }
   try {
-    const { exposed } = await tryTunnel(tunnel, key.publicKey, bench, heldBy(job));
+    const { exposed } = await tryTunnel(tunnel, key.publicKey, bench, heldBy(job, hostKeys));
     if (exposed.length === 0 || draft.acceptRisk?.includes('public') === true) return;
     throw failed(
       'made-public',
       `${serverOf(tunnel)} would let everyone reach the port: its GatewayPorts is "yes", which overrides ${exposed.join(', ')}.`,
-      'Set GatewayPorts to no or clientspecified in its sshd_config, or add --accept-risk=public.',
+      "Set GatewayPorts to no or clientspecified in its sshd_config, or ask for what it does: --bind '*' --accept-risk=public",
     );
   } catch (error) {
     if (key.made && !job.prepared.newKey && error instanceof ExpectedError && error.id === 'key-refused') {
       await runSteps(machine, planKeepKey(key.made, places, present), { signal: job.signal, onDone: () => undefined, onNotice: output.notice });
       output.notice(`A new key was made and stays: ${places.generatedKey}`);
+      throw new ExpectedError(error.exitCode, error.id, error.message, error.hint, true);
     }
     throw error;
   }
 }
 
-/** Forwards that this very tunnel holds on the same server right now: asking for them again would collide. */
-function heldBy({ existing, tunnel, present }: Job): ReadonlySet<string> {
+/**
+ * Forwards that this very tunnel holds on the same server right now: asking for them again would collide. A server is
+ * the same by its address, or under another name by its host key.
+ */
+function heldBy({ existing, tunnel, present, places }: Job, hostKeys: readonly string[]): ReadonlySet<string> {
   const held = existing?.tunnel;
-  const holds = present.service.activeState === 'active' && held?.host === tunnel.host && held.port === tunnel.port;
-  return new Set(holds ? held.forwards.map(formatForward) : []);
+  const blobs = new Set(pinnedLines(present, places).map((line) => line.split(' ')[2]));
+  const isSame = held?.port === tunnel.port && (held.host === tunnel.host || hostKeys.some((line) => blobs.has(line.split(' ')[2])));
+  return new Set(held && isSame && present.service.activeState === 'active' ? held.forwards.map(formatForward) : []);
 }
 
 async function carryOut(job: Job, steps: readonly Step[]): Promise<Carried> {
   const { machine, who, output, tunnel, places, signal } = job;
   const since = new Date();
+  let whole = true;
+  const onHalfUndone = () => (whole = false);
   try {
-    return await runSteps(machine, steps, { signal, onDone: (title) => output.mark('done', title), onNotice: output.notice });
+    return await runSteps(machine, steps, { signal, onDone: (title) => output.mark('done', title), onNotice: output.notice, onHalfUndone });
   } catch (error) {
-    tellUndone(job);
+    if (whole) tellUndone(job);
     // What systemctl says of a failed start is where to look; what ssh said is the reason.
     if (!(error instanceof ExpectedError) || error.id !== 'step-failed' || !/systemctl.* (re)?start /.test(error.message)) throw error;
     const reason = await reasonSince(machine, tunnel.scope, who, places.unit, since);

@@ -10,7 +10,7 @@ export async function list({ machine, who, output }: Context): Promise<void> {
   output.object({
     ok: true,
     tunnels: rows.map(({ tunnel: { name, scope, places, tunnel }, state }) => ({
-      name, scope, unit: places.unit, state: state.state, enabled: state.enabled,
+      name, scope, unit: places.unit, state: state.state, outdated: state.outdated, enabled: state.enabled,
       server: tunnel ? serverOf(tunnel) : null, forwards: tunnel ? describeForwards(tunnel) : null,
     })),
   });
@@ -22,7 +22,7 @@ export async function list({ machine, who, output }: Context): Promise<void> {
   output.result(table([
     ['NAME', 'SCOPE', 'STATE', 'SERVER', 'FORWARDS'],
     ...rows.map(({ tunnel: { name, scope, tunnel }, state }) => [
-      name, scope, state.enabled ? state.state : `${state.state}, not at boot`, tunnel ? serverOf(tunnel) : '(record damaged)', tunnel ? describeForwards(tunnel) : '',
+      name, scope, [state.state, ...(state.outdated ? ['with its former settings'] : []), ...(state.enabled ? [] : ['not at boot'])].join(', '), tunnel ? serverOf(tunnel) : '(record damaged)', tunnel ? describeForwards(tunnel) : '',
     ]),
   ]));
 }

@@ -1,4 +1,6 @@
 import type { Identity, Machine } from '../machine/machine.ts';
+import { runningSsh } from '../plan/present.ts';
+import { tunnelArgv } from '../tunnel/ssh.ts';
 import type { Installed } from '../unit/installed.ts';
 import { systemctl } from '../unit/systemctl.ts';
 
@@ -12,12 +14,15 @@ export interface ServiceState {
   /** Automatic restarts since it was last started by hand or at boot. */
   readonly restarts: number;
   readonly result: string;
+  /** The ssh that runs is not the one that the unit names: it was changed without a restart. */
+  readonly outdated: boolean;
 }
 
 const STATES: Readonly<Record<string, ServiceState['state']>> = { active: 'up', activating: 'connecting', reloading: 'up', failed: 'failed' };
 
-export async function readState(machine: Machine, who: Identity, { scope, places }: Installed): Promise<ServiceState> {
-  const found = await systemctl(machine, scope, who).show(places.unit, ['ActiveState', 'UnitFileState', 'StateChangeTimestamp', 'NRestarts', 'Result']);
+export async function readState(machine: Machine, who: Identity, { scope, places, tunnel }: Installed): Promise<ServiceState> {
+  const found = await systemctl(machine, scope, who).show(places.unit, ['ActiveState', 'UnitFileState', 'StateChangeTimestamp', 'NRestarts', 'Result', 'ControlGroup']);
+  const running = found.ControlGroup === '' ? undefined : await runningSsh(machine, found.ControlGroup, places);
   // "Sat 2026-11-21 08:00:00 UTC": Date.parse takes it without the weekday.
   const stamp = Date.parse(found.StateChangeTimestamp.replace(/^\w+ /, ''));
   return {
@@ -26,6 +31,7 @@ export async function readState(machine: Machine, who: Identity, { scope, places
     since: Number.isNaN(stamp) ? undefined : new Date(stamp),
     restarts: Number(found.NRestarts) || 0,
     result: found.Result,
+    outdated: running !== undefined && tunnel !== undefined && running.join('\0') !== tunnelArgv(tunnel, places.sshConfig).join('\0'),
   };
 }
 

@@ -34,7 +34,7 @@ export async function status(context: Context, name: string | undefined, draft: 
 
   const faults = Array.isArray(proofs) ? proofs.filter(isFault) : [];
   const object = {
-    changed: false, name: installed.name, scope: installed.scope, unit: places.unit, state: state.state, enabled: state.enabled,
+    changed: false, name: installed.name, scope: installed.scope, unit: places.unit, state: state.state, outdated: state.outdated, enabled: state.enabled,
     since: state.since?.toISOString() ?? null, restarts: state.restarts, lastReason: reason ?? null,
     server: serverOf(tunnel), forwards: describeForwards(tunnel), connect: how ? commandLine(how.command) : null,
     verified: verifiedObject(Array.isArray(proofs) ? proofs : undefined),
@@ -55,7 +55,7 @@ export class AlreadyTold extends ExpectedError {
 
 function describe({ output }: Context, { name, scope, places }: Installed, tunnel: Tunnel, state: ServiceState, reason: string | undefined): void {
   const since = state.since ? ` for ${formatDuration(Date.now() - state.since.getTime())} (since ${state.since.toISOString()})` : '';
-  output.mark(state.state === 'up' ? 'done' : 'fault', `${name} is ${state.state}${since}${state.state === 'up' ? ': the server has confirmed every forward' : ''}`);
+  output.mark(state.state === 'up' ? 'done' : 'fault', `${name} is ${state.state}${since}${told(state)}`);
   const rows = [
     ['unit', `${places.unit} (${scope}${state.enabled ? '' : ', NOT started at boot'})`],
     ['server', serverOf(tunnel)],
@@ -64,6 +64,9 @@ function describe({ output }: Context, { name, scope, places }: Installed, tunne
   ];
   for (const [label, value] of rows) output.progress(`${label!.padEnd(12)} ${value}`);
 }
+
+const told = ({ state, outdated }: ServiceState) =>
+  outdated ? ', but with its former settings, until it is restarted' : state === 'up' ? ': the server has confirmed every forward' : '';
 
 /** @returns why it could not even be tried, as text */
 async function tryToProve({ machine, who, signal }: Context, { places }: Installed, tunnel: Tunnel): Promise<Proof[] | string> {

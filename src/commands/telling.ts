@@ -39,8 +39,8 @@ export const tellProof = (output: Output, proof: Proof) => output.mark(markOf(pr
 const markOf = (proof: Proof): Mark => (isFault(proof) ? 'fault' : proof.finding === 'proven' ? 'done' : 'unknown');
 
 /** @throws ExpectedError when a forward is not what was asked for */
-export function failOnFault(proofs: readonly Proof[] | undefined): void {
-  const faults = proofs?.filter(isFault) ?? [];
+export function failOnFault(proofs: readonly Proof[] | undefined, accepted: readonly string[] = []): void {
+  const faults = proofs?.filter((proof) => isFault(proof) && !(proof.finding === 'made-public' && accepted.includes('public'))) ?? [];
   if (faults.length > 0) {
     throw failed(faults[0]!.finding, `The tunnel is not what was asked for: ${faults.map(({ says }) => says).join('\n')}`, 'To install it all the same: --no-verify');
   }

@@ -18,6 +18,7 @@ import { withLock } from './lock.ts';
 /** Stops, disables and removes tunnels, and tells what it left on purpose. */
 export async function uninstall(context: Context, names: readonly string[], all: boolean, draft: Draft): Promise<void> {
   const { machine, who, output } = context;
+  if (all && names.length > 0) throw usage('--all and NAME exclude each other.', 'Say one of them.');
   const scope = scopeOf(draft, who);
   const facts = await readFacts(machine, who);
   requireMachine(facts, scope, context.typed);
@@ -40,7 +41,7 @@ async function choose({ machine, who }: Context, names: readonly string[], insta
     throw usage(`Which one? ${installed.map(({ name }) => name).join(', ')}`, 'Name them, or say --all.');
   }
   const chosen: Installed[] = [];
-  for (const name of names) {
+  for (const name of new Set(names)) {
     const found = installed.find((tunnel) => tunnel.name === name) ?? (await halfInstalled(machine, name, scope, who));
     if (!found) throw notFound('no-tunnel', `There is no tunnel "${name}" of the ${scope} scope on this machine.`, otherScope(scope));
     chosen.push(found);

@@ -9,6 +9,9 @@ export interface Given {
 
 export type Givens = ReadonlyMap<Field, Given>;
 
+/** Whether a variable switches something on: anything but nothing, 0, no and false. */
+export const isSet = (text: string | undefined) => !/^(0|no|false|)$/i.test(text?.trim() ?? '');
+
 /** What the environment says; an empty variable says nothing. */
 export function fromEnvironment(env: Readonly<Record<string, string | undefined>>): Givens {
   const given = new Map<Field, Given>();
@@ -16,7 +19,7 @@ export function fromEnvironment(env: Readonly<Record<string, string | undefined>
     const from = variableOf(field);
     const text = env[from]?.trim() ?? '';
     if (text === '') continue;
-    if (isSwitch(field) && /^(0|no|false)$/i.test(text)) continue;
+    if (isSwitch(field) && !isSet(text)) continue;
     given.set(field, { from, texts: field.many ? text.split(/\s+/) : [text] });
   }
   return given;

@@ -2,7 +2,7 @@ import { join, resolve } from 'node:path';
 import { InvalidValue } from '../errors.ts';
 import { type Destination, parseDestination, parseHost, parseJump, parsePort, parseUser, quoted } from '../tunnel/destination.ts';
 import { type Forward, parseForward } from '../tunnel/forward.ts';
-import { parseCiphers, parseKeepalive, parseName, parsePath, type Risk, type Scope } from '../tunnel/tunnel.ts';
+import { parseCiphers, parseKeepalive, parseName, parsePath, type Risk, RISKS, type Scope } from '../tunnel/tunnel.ts';
 
 /** What was asked for, whichever way it came in. Absent means: not said. */
 export interface Draft {
@@ -78,7 +78,7 @@ export const FIELDS: readonly Field[] = [
   { key: 'hostKey', group: 'trust', many: true, flags: '--host-key <SHA256:…>', help: "fingerprint that the server's host key must have; repeatable", parse: parseFingerprint },
   { key: 'knownHosts', group: 'trust', flags: '--known-hosts <FILE>', help: "a known_hosts file that holds the server's host key", parse: parseKeyPath },
   { key: 'acceptNewHostKey', group: 'trust', flags: '--accept-new-host-key', help: 'trust the key that the server shows now, and pin it' },
-  { key: 'acceptRisk', group: 'trust', many: true, flags: '--accept-risk <RISK>', help: 'public, remote-socks or dynamic-port: say that you mean it', parse: parseRisk },
+  { key: 'acceptRisk', group: 'trust', many: true, flags: '--accept-risk <RISK>', help: 'public, remote-socks, dynamic-port or stale-socket: say that you mean it', parse: parseRisk },
 
   { key: 'name', group: 'service', flags: '--name <NAME>', help: 'what the tunnel is called here (default: after the host)', parse: parseName },
   { key: 'scope', group: 'service', flags: '--scope <system|user>', help: 'a service of the system or of this user (default: system for root)', parse: parseScope },
@@ -139,5 +139,5 @@ function parseScope(text: string): Scope {
 }
 
 function parseRisk(text: string): Risk {
-  return oneOf(['public', 'remote-socks', 'dynamic-port'], text);
+  return oneOf(RISKS, text);
 }

@@ -59,6 +59,7 @@ export async function readSshCommand(argv: readonly string[], machine: Machine, 
     ...options.filter(({ letter }) => SENSELESS[letter] !== undefined).map(({ letter }) => `-${letter}: ${SENSELESS[letter]}`),
     ...options.flatMap(({ letter, argument }) => (letter === 'o' ? problemOf(argument) : [])),
     ...(command.length > 0 ? [`${quoted(command.join(' '))}: a service forwards ports and runs no command on the server`] : []),
+    ...(options.filter(({ letter }) => letter === 'i').length > 1 ? ['-i: a service tries one key; name the one that works'] : []),
     ...(destination === undefined ? ['no destination'] : []),
   ];
   if (destination === undefined || problems.length > 0) {
@@ -80,6 +81,8 @@ function draftFrom(values: readonly (readonly [string, string])[], options: read
   const given = (letter: string, option: string) =>
     options.some((found) => found.letter === letter || (found.letter === 'o' && optionName(found.argument) === option));
   const forwards = (kind: ForwardKind, lines = all(`${kind}forward`)) => lines.map((line) => readForward(kind, line));
+  // What -F FILE says of a host counts as said here; ssh -G lists its defaults beside it.
+  const ofFile = (key: string, byDefault: RegExp) => (given('F', '') ? all(key).find((value) => !byDefault.test(value)) : undefined);
   const [hostname = destination] = all('hostname');
   const draft: Draft = {
     // The alias itself: what it stands for is resolved and shown as for --host. Where this command alone says what it
@@ -95,10 +98,10 @@ function draftFrom(values: readonly (readonly [string, string])[], options: read
   if (port !== undefined) draft.port = Number(port);
   if (jump !== undefined && jump !== 'none') draft.jump = parseJump(jump);
   else if (given('F', 'proxyjump')) draft.jump = [];
-  const key = options.filter(({ letter }) => letter === 'i').at(0)?.argument ?? (given('', 'identityfile') ? all('identityfile')[0] : undefined);
+  const key = options.filter(({ letter }) => letter === 'i').at(0)?.argument ?? (given('', 'identityfile') ? all('identityfile')[0] : ofFile('identityfile', /^~\/\.ssh\/id_\w+$/));
   if (key !== undefined) draft.key = parsePath(key.startsWith('~/') ? join(context.home, key.slice(2)) : resolve(context.cwd, key));
   if (given('c', 'ciphers')) draft.cipher = all('ciphers')[0]!;
-  if (given('', 'serveraliveinterval') && all('serveraliveinterval')[0] !== '0') draft.keepalive = Number(all('serveraliveinterval')[0]);
+  if (given('F', 'serveraliveinterval') && all('serveraliveinterval')[0] !== '0') draft.keepalive = Number(all('serveraliveinterval')[0]);
   return draft;
 }
 

@@ -17,7 +17,7 @@ export const local: Machine = {
   remove: (path) => absentAs(undefined, fs.unlink(path)),
   makeDirectory,
   removeEmptyDirectory,
-  temporaryDirectory: () => fs.mkdtemp(join(memoryDirectory(), 'revtun-')),
+  temporaryDirectory,
   removeTree: (path) => fs.remove(path),
   symlink: (target, path) => fs.symlink(target, path),
   dial,
@@ -35,6 +35,16 @@ export function whoAmI(): Identity {
     ...(sudoUser !== undefined && { sudoUser, sudoHome: homeOf(sudoUser) }),
     env: process.env,
   };
+}
+
+/** Its name tells whose it is, so that the next run finds what a killed one left. */
+async function temporaryDirectory(): Promise<string> {
+  const parent = memoryDirectory();
+  for (const name of await fs.readdir(parent)) {
+    const [, pid] = /^revtun-(\d+)-\w{6}$/.exec(name) ?? [];
+    if (pid !== undefined && !(await fs.pathExists(`/proc/${pid}`))) await fs.remove(join(parent, name)).catch(() => undefined);
+  }
+  return fs.mkdtemp(join(parent, `revtun-${process.pid}-`));
 }
 
 /** A new key may lie there for a moment: a directory in memory leaves no trace of it on a disk. */
@@ -148,7 +158,7 @@ async function removeEmptyDirectory(path: string): Promise<boolean> {
   } catch (error) {
     const code = codeOf(error);
     if (code === 'ENOENT') return true;
-    if (code === 'ENOTEMPTY' || code === 'EEXIST') return false;
+    if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'ENOTDIR') return false;
     throw error;
   }
 }

@@ -97,7 +97,7 @@ async function readService(machine: Machine, scope: Scope, places: Places, who: 
  * The tunnel's own ssh among the service's processes; with a jump host there are more. MainPID is not enough: systemd
  * cannot guess it for a forking service with two processes.
  */
-async function runningSsh(machine: Machine, controlGroup: string, places: Places): Promise<string[] | undefined> {
+export async function runningSsh(machine: Machine, controlGroup: string, places: Places): Promise<string[] | undefined> {
   for (const root of ['/sys/fs/cgroup', '/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified']) {
     const pids = (await machine.read(`${root}${controlGroup}/cgroup.procs`))?.toString().split('\n') ?? [];
     for (const pid of pids.filter((line) => line !== '')) {

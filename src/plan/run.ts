@@ -8,13 +8,16 @@ export interface RunHooks {
   readonly onDone: (title: string) => void;
   /** Called with what a person has to know: a step that may fail did, or something could not be undone. */
   readonly onNotice: (message: string) => void;
+  /** Called when a failed run could not undo all that it had done. */
+  readonly onHalfUndone?: () => void;
   /** Looked at between steps; when it is aborted, what was done is undone. */
   readonly signal?: AbortSignal;
 }
 
 /** What was carried out, and the way back. */
 export interface Carried {
-  undo(): Promise<void>;
+  /** @returns whether all of it could be undone */
+  undo(): Promise<boolean>;
 }
 
 /**
@@ -24,13 +27,16 @@ export interface Carried {
 export async function runSteps(machine: Machine, steps: readonly Step[], hooks: RunHooks): Promise<Carried> {
   const undos: (() => Promise<void>)[] = [];
   const undo = async () => {
+    let whole = true;
     for (const back of undos.splice(0).toReversed()) {
       try {
         await back();
       } catch (error) {
+        whole = false;
         hooks.onNotice(`could not be undone: ${messageOf(error)}`);
       }
     }
+    return whole;
   };
   try {
     for (const step of steps) {
@@ -41,7 +47,7 @@ export async function runSteps(machine: Machine, steps: readonly Step[], hooks: 
     }
     if (hooks.signal?.aborted === true) throw cancelled();
   } catch (error) {
-    await undo();
+    if (!(await undo())) hooks.onHalfUndone?.();
     throw explain(error);
   }
   return { undo };

@@ -5,11 +5,10 @@ import { remoteForwards, serverOf, type Tunnel } from './tunnel.ts';
 /**
  * How a person elsewhere reaches this machine through the tunnel: a command, and the same as an ssh_config(5) block.
  * @param login who to log in as here
- * @returns undefined when no remote forward with a fixed port leads here
+ * @returns undefined when no remote forward with a fixed port leads to an sshd's usual port
  */
 export function howToConnect(tunnel: Tunnel, login: string): { command: string[]; config: string } | undefined {
-  const forward = remoteForwards(tunnel).find(({ listen, target }) => 'port' in listen && listen.port !== 0 && target !== 'socks' && !('path' in target) && target.port === 22)
-    ?? remoteForwards(tunnel).find(({ listen }) => 'port' in listen && listen.port !== 0);
+  const forward = remoteForwards(tunnel).find(({ listen, target }) => 'port' in listen && listen.port !== 0 && target !== 'socks' && !('path' in target) && target.port === 22);
   if (!forward || 'path' in forward.listen) return undefined;
   const { port } = forward.listen;
   if (isPublic(forward)) {

@@ -45,13 +45,13 @@ export function parseForward(kind: ForwardKind, text: string): Forward {
     case 'path path':
       return { kind, listen: socket(a), target: socket(b) };
     case 'path word word':
-      return { kind, listen: socket(a), target: tcp(b, c, 1) };
+      return { kind, listen: socket(a), target: target(b, c) };
     case 'word word path':
       return { kind, listen: listenPort(b, a), target: socket(c) };
     case 'word word word':
-      return { kind, listen: listenPort(a), target: tcp(b, c, 1) };
+      return { kind, listen: listenPort(a), target: target(b, c) };
     case 'word word word word':
-      return { kind, listen: listenPort(b, a), target: tcp(c, d, 1) };
+      return { kind, listen: listenPort(b, a), target: target(c, d) };
     default:
       throw wrong();
   }
@@ -99,6 +99,8 @@ function splitFields(text: string): string[] {
     rest = rest.slice(whole.length + 1);
   }
 }
+
+const target = (host: string, port: string): Endpoint => ({ host: parseHost(host), port: parsePort(port) });
 
 function tcp(host: string | undefined, port: string, lowestPort: 0 | 1): Endpoint {
   const number = parsePort(port, lowestPort);

@@ -150,16 +150,20 @@ export const remoteForwards = (tunnel: Pick<Tunnel, 'forwards'>): readonly Forwa
   tunnel.forwards.filter(({ kind }) => kind === 'remote');
 
 /** What a user has to take upon themselves by name (`--accept-risk=…`), with the reason in words. */
-export type Risk = 'public' | 'remote-socks' | 'dynamic-port';
+export type Risk = (typeof RISKS)[number];
+export const RISKS = ['public', 'remote-socks', 'dynamic-port', 'stale-socket'] as const;
 
-export function risksOf(tunnel: Pick<Tunnel, 'forwards'>): readonly { risk: Risk; why: string }[] {
-  return remoteForwards(tunnel).flatMap((forward) => {
-    const spec = `-R ${formatForward(forward)}`;
-    const { listen, target } = forward;
+export function risksOf({ forwards }: Pick<Tunnel, 'forwards'>): readonly { risk: Risk; why: string }[] {
+  return forwards.flatMap((forward) => {
+    const spec = `${FORWARD_FLAG[forward.kind]} ${formatForward(forward)}`;
+    const { kind, listen, target } = forward;
     const found: { risk: Risk; why: string }[] = [];
-    if (isPublic(forward)) found.push({ risk: 'public', why: `${spec} is meant to be reached by everyone who reaches the server` });
+    if (isPublic(forward)) found.push({ risk: 'public', why: `${spec} is meant to be reached by everyone who reaches ${kind === 'remote' ? 'the server' : 'this machine'}` });
+    if (kind !== 'remote') return found;
     if (target === 'socks') found.push({ risk: 'remote-socks', why: `${spec} gives the server a SOCKS proxy into this machine's whole network` });
     if ('port' in listen && listen.port === 0) found.push({ risk: 'dynamic-port', why: `${spec} gets another port on each reconnect` });
+    // Tried on 8.4 to 10.0: the client's own StreamLocalBindUnlink does nothing for -R.
+    if ('path' in listen) found.push({ risk: 'stale-socket', why: `${spec} leaves its socket behind when the link drops, and cannot be had again unless the server's sshd_config says StreamLocalBindUnlink yes` });
     return found;
   });
 }

@@ -38,8 +38,14 @@ describe.each(releases)('the ssh of %s', (release) => {
   // ssh keeps the two spellings of "everywhere" apart; they mean the same.
   const normal = (line: string) => line.replace('[]:', '[*]:');
 
+  // ssh 10 lists a port that is to be listened on twice only once; no tunnel can have it twice.
+  const listensOnce = (given: readonly Forward[]) => {
+    const ends = given.filter(({ kind }) => kind !== 'remote').map(({ listen }) => JSON.stringify(listen));
+    return new Set(ends).size === ends.length;
+  };
+
   test('reads every forward of ours as it was meant', async () => {
-    await fc.assert(fc.asyncProperty(forwards, async (given) => {
+    await fc.assert(fc.asyncProperty(forwards.filter(listensOnce), async (given) => {
       const said = await asked(given.flatMap((forward) => [FORWARD_FLAG[forward.kind], formatForward(forward)]));
       expect(said?.toSorted()).toEqual(given.map(inSshWords).toSorted());
     }), { numRuns: 100 });

@@ -108,8 +108,10 @@ describe('what has to be meant by name', () => {
   test.each([
     ['-R 22222:localhost:22', []],
     ['-R 127.0.0.1:22222:localhost:22', []],
-    ['-L *:8080:localhost:80', []],
-    ['-D *:1080', []],
+    ['-L *:8080:localhost:80', ['public']],
+    ['-D *:1080', ['public']],
+    ['-L 8080:localhost:80', []],
+    ['-R /run/x.sock:localhost:22', ['stale-socket']],
     ['-R *:22222:localhost:22', ['public']],
     ['-R 1080', ['remote-socks']],
     ['-R 0:localhost:22', ['dynamic-port']],
