@@ -13,5 +13,12 @@ if (argv.length === 1 && (argv[0] === '--version' || argv[0] === '-V')) {
   writeSync(2, `revtun-setup: Node ${process.versions.node} is too old: it needs 20.17 or newer.\n`);
   process.exitCode = 1;
 } else {
-  void import('./main.ts');
+  // Only what Node cannot find out comes this far: a working directory that was removed, a user without a name.
+  import('./main.ts').catch((error: unknown) => {
+    const message = (error as Error).message;
+    const hint = 'Change to a directory that is there, and run it as a user that /etc/passwd knows.';
+    if (argv.includes('--json')) writeSync(1, `${JSON.stringify({ ok: false, changed: false, error: { code: 'system', message, hint } })}\n`);
+    writeSync(2, `revtun-setup: ${message}\n${hint}\n`);
+    process.exitCode = 1;
+  });
 }

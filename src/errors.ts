@@ -23,7 +23,7 @@ export class ExpectedError extends Error {
     readonly id: string,
     message: string,
     readonly hint = '',
-    /** Something on the machine is not as it was, and is meant to stay so. */
+    /** Something on this machine is not as it was before, and is meant to stay so. */
     readonly changed = false,
   ) {
     super(message);

@@ -37,9 +37,9 @@ export async function run(proc: Process): Promise<number> {
 
 async function report(proc: Process, output: Output, error: unknown): Promise<number> {
   if (error instanceof CommanderError && error.exitCode === 0) return ExitCode.done; // --help, --version
-  const told = expected(proc, error);
   const { AlreadyTold } = await import('./commands/status.ts');
-  if (told instanceof AlreadyTold) return told.exitCode;
+  if (error instanceof AlreadyTold) return error.exitCode;
+  const told = expected(proc, error);
   output.object({ ok: false, changed: told.changed, error: { code: told.id, message: told.message, hint: told.hint } });
   output.notice(`revtun-setup: ${told.message}`);
   if (told.hint !== '') output.notice(told.hint);
@@ -47,6 +47,7 @@ async function report(proc: Process, output: Output, error: unknown): Promise<nu
 }
 
 function expected({ signal }: Process, error: unknown): ExpectedError {
+  if (error instanceof ExpectedError && error.changed) return error;
   if (signal.aborted) return cancelled();
   if (error instanceof ExpectedError) return error;
   if (error instanceof CommanderError) return usage(error.message.replace(/^error: /, ''), 'See revtun-setup --help.');
@@ -102,7 +103,8 @@ function commandTree(proc: Process, output: Output, sshCommand: readonly string[
     .action(async (names: string[], { all }: { all?: boolean }, command: Command) => {
       const draft = await draftOf(command);
       const { uninstall } = await import('./commands/uninstall.ts');
-      await uninstall(context, names.map((name) => readName(name)), all === true, draft);
+      const meant = names.length > 0 || all === true || draft.name === undefined ? names : [draft.name];
+      await uninstall(context, meant.map((name) => readName(name)), all === true, draft);
     });
 
   withFields(program.command('list'), only('json', 'quiet'))
@@ -118,7 +120,7 @@ function commandTree(proc: Process, output: Output, sshCommand: readonly string[
     .action(async (name: string | undefined, _options, command: Command) => {
       const draft = await draftOf(command);
       const { status } = await import('./commands/status.ts');
-      await status(context, name, draft);
+      await status(context, name ?? draft.name, draft);
     });
 
   withFields(program.command('logs'), only('scope', 'json', 'quiet'))
@@ -129,7 +131,7 @@ function commandTree(proc: Process, output: Output, sshCommand: readonly string[
     .action(async (name: string | undefined, { follow, lines }: { follow?: boolean; lines: string }, command: Command) => {
       const draft = await draftOf(command);
       const { logs } = await import('./commands/logs.ts');
-      await logs(context, name, follow === true, lines, draft);
+      await logs(context, name ?? draft.name, follow === true, lines, draft);
     });
 
   withFields(program.command('render'), FIELDS.filter(({ group, key }) => group !== 'run' || key === 'json' || key === 'quiet'))

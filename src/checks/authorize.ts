@@ -14,8 +14,11 @@ import type { Workbench } from './workbench.ts';
 export async function appendKeyLine(machine: Machine, tunnel: Tunnel, bench: Workbench, line: string, replaces = ''): Promise<boolean> {
   const config = join(bench.directory, 'login_config');
   await machine.write(config, loginConfig(bench.knownHosts), 0o600);
-  return (await machine.runAttached([...checkArgv(tunnel, config, ['-T']), APPEND], `${line}\n${replaces}\n`)) === 0;
+  return (await machine.runAttached([...checkArgv(tunnel, config, ['-T']), APPEND], `${line}\n${replaces}\n${keyOf(line)}\n`)) === 0;
 }
+
+/** Type and key of a line, without options and comment. */
+const keyOf = (line: string) => /(?:ssh|ecdsa|sk)-\S+ AAAA\S+/.exec(line)?.[0] ?? line;
 
 /** The person's own keys and agent may do as well as a password; nothing else of an ssh_config may. */
 const loginConfig = (knownHosts: string) => `Host *
@@ -41,12 +44,15 @@ const APPEND = `exec sh -c '${[
   'cd',
   'IFS= read -r line',
   'IFS= read -r old || old=',
+  'IFS= read -r key',
   'f=.ssh/authorized_keys',
   'mkdir -p .ssh',
   'touch "$f"',
   'chmod go-w .ssh "$f"',
   'if [ -n "$old" ] && grep -qxF -e "$old" "$f"; then { grep -vxF -e "$old" "$f" || :; } > "$f.revtun"; mv "$f.revtun" "$f"; fi',
   'if grep -qxF -e "$line" "$f"; then exit 0; fi',
+  // sshd heeds the first line of a key alone (auth2-pubkeyfile.c).
+  'if grep -qF -e "$key" "$f"; then echo "this key has another line in $f there, and sshd heeds only the first: change that one, or use a key of its own (--generate-key)" >&2; exit 1; fi',
   // A last line without its end would swallow ours.
   'if [ -n "$(tail -c 1 "$f")" ]; then echo >> "$f"; fi',
   'printf "%s\\n" "$line" >> "$f"',

@@ -40,6 +40,14 @@ function bytesOf(hex: string): Buffer {
   return endianness() === 'LE' ? bytes.swap32() : bytes;
 }
 
+/** An address of those tables as Node's net spells it; IPv4 also where it comes mapped into IPv6. */
+export function addressOf(hex: string): string {
+  const bytes = bytesOf(hex);
+  const mapped = bytes.length === 16 && bytes.subarray(0, 12).toString('hex') === '00000000000000000000ffff';
+  const v4 = mapped ? bytes.subarray(12) : bytes;
+  return v4.length === 4 ? v4.join('.') : new URL(`http://[${bytes.toString('hex').match(/.{4}/g)!.join(':')}]`).hostname.slice(1, -1);
+}
+
 function hostToDial(address: Buffer): string | undefined {
   const mapped = address.length === 16 && address.subarray(0, 12).toString('hex') === '00000000000000000000ffff';
   const v4 = mapped ? address.subarray(12) : address;

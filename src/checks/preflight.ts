@@ -75,10 +75,13 @@ export async function requireLocalPortsFree(machine: Machine, tunnel: Tunnel, he
     if ('path' in listen) {
       const directory = dirname(listen.path);
       if (directory === '/' || (await machine.stat(directory))?.kind !== 'directory') {
-        throw refused('socket-directory', `${spec}: the socket needs a directory of its own that is there.`, `Make one, for example: mkdir /run/revtun-${tunnel.name}`);
+        throw refused('socket-directory', `${spec}: the socket needs a directory of its own that is there.`, `Make one that the service may write to and that outlives a reboot, for example: mkdir -m 1777 /var/lib/revtun-${tunnel.name}`);
       }
-      if (/^\/(var\/)?tmp\//.test(listen.path)) throw refused('private-tmp', `${spec}: the service has a /tmp of its own, so nobody else would find the socket there.`, 'Choose a directory such as /run/revtun-NAME or /var/lib/…');
-      if (await machine.stat(listen.path)) throw failed('port-in-use-here', `${spec}: ${listen.path} exists already.`, 'Choose another path, or remove it.');
+      if (/^\/(var\/)?tmp\//.test(listen.path)) throw refused('private-tmp', `${spec}: the service has a /tmp of its own, so nobody else would find the socket there.`, 'Choose a directory that outlives a reboot, such as /var/lib/revtun-NAME.');
+      // ssh leaves its socket behind when it ends, and takes it over again (StreamLocalBindUnlink).
+      const there = await machine.stat(listen.path);
+      const isDead = there?.kind === 'socket' && (await machine.dial({ path: listen.path }, 1000)).outcome === 'refused';
+      if (there && !isDead) throw failed('port-in-use-here', `${spec}: ${listen.path} exists already.`, 'Choose another path, or remove it.');
       continue;
     }
     const host = listen.host === undefined || listen.host === '*' ? 'localhost' : listen.host;

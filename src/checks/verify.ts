@@ -4,6 +4,7 @@ import { knownHostsName } from '../tunnel/destination.ts';
 import { type Endpoint, formatEndpoint, formatForward, type Forward, isLoopback, isPublic } from '../tunnel/forward.ts';
 import { remoteForwards, type Tunnel } from '../tunnel/tunnel.ts';
 import { fetchHostKey, type HostKey } from './hostKey.ts';
+import { addressOf } from './listening.ts';
 import { recognise } from './sshFailure.ts';
 import type { Workbench } from './workbench.ts';
 
@@ -70,7 +71,7 @@ async function proveForward(probe: Probe, forward: Forward): Promise<Proof> {
   const here: DialResult = target === 'socks' ? { outcome: 'connected', banner: '' } : await machine.dial(dialable(target), 2000);
   const selfKey = here.outcome === 'connected' && here.banner.startsWith('SSH-') && target !== 'socks' && !('path' in target)
     ? await localHostKey(probe, target) : undefined;
-  const inner = target !== 'socks' && selfKey ? await handshakeThrough(probe, innerEnd(listen), selfKey) : await bannerThrough(probe, innerEnd(listen), target, here);
+  const inner = target !== 'socks' && selfKey ? await handshakeThrough(probe, innerEnd(listen), selfKey) : await bannerThrough(probe, innerEnd(listen), here);
   const at = `${innerEnd(listen).host}:${listen.port} on the server`;
   const local = target === 'socks' ? 'the proxy' : formatEndpoint(target);
 
@@ -154,10 +155,11 @@ async function localHostKey({ machine, bench, tunnel, who }: Probe, target: { re
 }
 
 /** For what is no sshd: opens the port by `ssh -W`, sees the connection arrive here, and compares what it says. */
-async function bannerThrough({ machine, bench, tunnel }: Probe, end: { host: string; port: number }, target: Forward['target'], here: DialResult): Promise<Inner> {
-  const port = target === 'socks' || 'path' in target ? undefined : target.port;
-  const before = port === undefined ? new Set() : await connectionsAt(machine, port);
-  const hasArrived = async () => port !== undefined && [...(await connectionsAt(machine, port))].some((connection) => !before.has(connection));
+async function bannerThrough({ machine, bench, tunnel }: Probe, end: { host: string; port: number }, here: DialResult): Promise<Inner> {
+  // Where nothing answers, nothing can arrive; and the port's number alone may be that of the server's own sshd.
+  const address = here.outcome === 'connected' ? here.address : undefined;
+  const before = address === undefined ? new Set() : await connectionsTo(machine, address);
+  const hasArrived = async () => address !== undefined && [...(await connectionsTo(machine, address))].some((connection) => !before.has(connection));
   const done = new AbortController();
   const opened = bench.ssh(tunnel, ['-T', '-W', formatEndpoint(end)], [], {
     holdInput: true, timeoutMs: PATIENCE * 2, signal: done.signal,
@@ -177,12 +179,13 @@ async function bannerThrough({ machine, bench, tunnel }: Probe, end: { host: str
   return stopped ? 'open' : 'closed';
 }
 
-/** TCP connections to or from a port of this machine's, closing ones included (proc(5), /proc/net/tcp; 0A is listening). */
-async function connectionsAt(machine: Machine, port: number): Promise<Set<string>> {
+/** TCP connections with that address and port at either end, closing ones included (proc(5), /proc/net/tcp; 0A is listening). */
+async function connectionsTo(machine: Machine, { host, port }: { readonly host: string; readonly port: number }): Promise<Set<string>> {
   const tables = await Promise.all(['/proc/net/tcp', '/proc/net/tcp6'].map((path) => machine.read(path)));
   const end = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const isThere = (hex: string) => hex.endsWith(end) && addressOf(hex.slice(0, -end.length)) === host;
   const rows = tables.flatMap((table) => (table?.toString() ?? '').split('\n')).map((line) => line.trim().split(/\s+/));
-  return new Set(rows.flatMap(([, here = '', there = '', state]) => (state !== '0A' && (here.endsWith(end) || there.endsWith(end)) ? [`${here} ${there}`] : [])));
+  return new Set(rows.flatMap(([, here = '', there = '', state]) => (state !== '0A' && (isThere(here) || isThere(there)) ? [`${here} ${there}`] : [])));
 }
 
 /**

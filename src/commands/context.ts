@@ -9,7 +9,7 @@ export interface Context {
   readonly cwd: string;
   /** The command as it was typed, program first, to be printed again with sudo. */
   readonly typed: readonly string[];
-  /** Aborted by Ctrl-C, SIGTERM or SIGHUP. */
+  /** Aborted by Ctrl-C or SIGTERM. */
   readonly signal: AbortSignal;
   /** Whether a person can be asked. */
   readonly interactive: boolean;

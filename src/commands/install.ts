@@ -136,12 +136,13 @@ async function installOne(job: Job): Promise<void> {
   await job.prepared.confirmPlan?.(tunnel, steps, desired.files.at(-1)!.content);
   if (job.signal.aborted) throw cancelled();
 
-  const carried = await carryOut(job, steps);
+  const done: string[] = [];
+  const carried = await carryOut(job, steps, done);
   try {
     const proofs = await prove(job, tunnel, bench, trusted.lines, draft, desired.start);
     failOnFault(proofs, draft.acceptRisk);
     if (desired.start) tellHowToConnect(job, tunnel);
-    tell(true, titles, proofs);
+    tell(done.length > 0, done, proofs);
   } catch (error) {
     if (await carried.undo()) tellUndone(job);
     throw error;
@@ -198,13 +199,18 @@ function heldBy({ existing, tunnel, present, places }: Job, hostKeys: readonly s
   return new Set(held && isSame && present.service.activeState === 'active' ? held.forwards.map(formatForward) : []);
 }
 
-async function carryOut(job: Job, steps: readonly Step[]): Promise<Carried> {
+/** @param done is filled with what was done: a step that may fail is not always among it */
+async function carryOut(job: Job, steps: readonly Step[], done: string[]): Promise<Carried> {
   const { machine, who, output, tunnel, places, signal } = job;
   const since = new Date();
   let whole = true;
   const onHalfUndone = () => (whole = false);
   try {
-    return await runSteps(machine, steps, { signal, onDone: (title) => output.mark('done', title), onNotice: output.notice, onHalfUndone });
+    const onDone = (title: string) => {
+      done.push(title);
+      output.mark('done', title);
+    };
+    return await runSteps(machine, steps, { signal, onDone, onNotice: output.notice, onHalfUndone });
   } catch (error) {
     if (whole) tellUndone(job);
     // What systemctl says of a failed start is where to look; what ssh said is the reason.

@@ -10,10 +10,14 @@ export async function logs(context: Context, name: string | undefined, follow: b
   const { scope, places, name: found } = await findTunnel(context, name, draft);
   const argv = journalctlArgv(scope, who, places.unit, '-n', lines);
   if (output.json) {
-    const { stdout } = await machine.run([...argv, '-o', 'short-iso', '--no-pager', '-q']);
+    const { code, stdout, stderr } = await machine.run([...argv, '-o', 'short-iso', '--no-pager', '-q']);
+    if (code !== 0) throw unreadable(code, stderr);
     output.object({ ok: true, changed: false, name: found, scope, unit: places.unit, lines: stdout.split('\n').filter((line) => line !== '') });
     return;
   }
   const code = await machine.runAttached(follow ? [...argv, '-f'] : argv);
-  if (code !== 0 && !context.signal.aborted) throw failed('journal', `journalctl ended with ${code}.`, 'Reading the journal of the system may need sudo, or membership in the group systemd-journal.');
+  if (code !== 0 && !context.signal.aborted) throw unreadable(code);
 }
+
+const unreadable = (code: number, said = '') =>
+  failed('journal', `journalctl ended with ${code}${said.trim() === '' ? '.' : `: ${said.trim()}`}`, 'Reading the journal of the system may need sudo, or membership in the group systemd-journal.');

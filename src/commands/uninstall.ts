@@ -1,6 +1,6 @@
 import { readFacts } from '../checks/facts.ts';
 import { requireMachine } from '../checks/preflight.ts';
-import { notFound, usage } from '../errors.ts';
+import { cancelled, ExpectedError, notFound, usage } from '../errors.ts';
 import type { Draft } from '../input/fields.ts';
 import { scopeOf } from '../input/resolve.ts';
 import { planFarewell, planUninstall } from '../plan/plan.ts';
@@ -26,12 +26,25 @@ export async function uninstall(context: Context, names: readonly string[], all:
     const installed = await findInstalled(machine, scope, who);
     const chosen = all ? installed : await choose(context, names, installed, scope);
     const done: object[] = [];
-    for (const tunnel of chosen) done.push(await removeOne(context, tunnel, draft));
     const remaining = installed.filter((tunnel) => !chosen.includes(tunnel));
-    const farewell = remaining.length > 0 ? [] : await sayFarewell(context, scope, installed, draft);
+    const farewell: string[] = [];
+    try {
+      for (const tunnel of chosen) done.push(await removeOne(context, tunnel, draft));
+      if (remaining.length === 0) farewell.push(...(await sayFarewell(context, scope, installed, draft)));
+    } catch (error) {
+      throw done.length > 0 && draft.dryRun !== true ? unfinished(context, chosen.slice(0, done.length), error) : error;
+    }
     if (chosen.length === 0 && farewell.length === 0) output.progress('There is no tunnel to remove.');
     output.object({ ok: true, changed: draft.dryRun !== true && done.length + farewell.length > 0, tunnels: done, steps: farewell });
   });
+}
+
+/** A tunnel that is gone does not come back because the next one stays. */
+function unfinished({ signal }: Context, gone: readonly Installed[], error: unknown): unknown {
+  if (!(error instanceof ExpectedError)) return error;
+  const { exitCode, id, message, hint } = signal.aborted ? cancelled() : error;
+  const why = signal.aborted ? 'Cancelled.' : message;
+  return new ExpectedError(exitCode, id, `${why} Removed all the same: ${gone.map(({ name }) => name).join(', ')}.`, hint || 'Run it again for the rest.', true);
 }
 
 async function choose({ machine, who }: Context, names: readonly string[], installed: readonly Installed[], scope: Scope): Promise<Installed[]> {
@@ -54,7 +67,7 @@ const otherScope = (scope: Scope) => `revtun-setup list shows all.${scope === 'u
 /** What a killed install left: files of ours, but no unit yet. */
 async function halfInstalled(machine: Context['machine'], name: string, scope: Scope, who: Context['who']): Promise<Installed | undefined> {
   const places = placesOf(scope, name, who.home);
-  const traces = [places.knownHosts, places.sshConfig, places.generatedKey];
+  const traces = [places.directory];
   const found = await Promise.all(traces.map((path) => machine.stat(path)));
   return found.some((stat) => stat !== undefined) ? { name, scope, places, tunnel: undefined, lingering: false } : undefined;
 }

@@ -66,7 +66,8 @@ async function carryOut(talk: Talk): Promise<void> {
     },
   };
   ask.say('');
-  await install({ ...talk, output }, draft, prepared);
+  // Before and not after: once all is done, nothing may fail any more.
   const { tunnel } = await resolveTunnel(draft, machine, facts);
+  await install({ ...talk, output }, draft, prepared);
   talk.output.progress(questions.sameAsCommand(installCommand(tunnel, facts, draft.hostKey?.flatMap((key) => ['--host-key', key]))));
 }

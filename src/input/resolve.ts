@@ -108,7 +108,13 @@ function jumpOf(config: SshConfigValues): readonly Destination[] {
       'Name the host to go through with --jump, or say --jump none.',
     );
   }
-  return config.proxyjump === undefined || config.proxyjump === 'none' ? [] : parseJump(config.proxyjump);
+  if (config.proxyjump === undefined || config.proxyjump === 'none') return [];
+  try {
+    return parseJump(config.proxyjump.replaceAll(/(^|,)ssh:\/\//g, '$1'));
+  } catch (error) {
+    if (error instanceof InvalidValue) throw usage(`ssh_config reaches this host by ProxyJump ${config.proxyjump}: ${error.message}`, 'Name the host to go through with --jump, or say --jump none.');
+    throw error;
+  }
 }
 
 /** A hop may be an alias too, with a jump of its own before it. */

@@ -50,7 +50,9 @@ async function temporaryDirectory(): Promise<string> {
 /** A new key may lie there for a moment: a directory in memory leaves no trace of it on a disk. */
 function memoryDirectory(): string {
   if (process.getuid?.() === 0 && fs.existsSync('/run')) return '/run';
-  return process.env['XDG_RUNTIME_DIR'] ?? tmpdir();
+  const own = process.env['XDG_RUNTIME_DIR'] ?? '';
+  // After su it may still be the caller's.
+  return own !== '' && fs.statSync(own, { throwIfNoEntry: false })?.uid === process.getuid?.() ? own : tmpdir();
 }
 
 function homeOf(user: string): string {
@@ -69,6 +71,7 @@ async function run(argv: readonly string[], options: RunOptions = {}): Promise<R
     ...(options.holdInput === true ? { stdin: 'pipe' } : { input: options.input ?? '' }),
     ...(options.timeoutMs !== undefined && { timeout: options.timeoutMs }),
     forceKillAfterDelay: 1000,
+    ...(options.apart === true && { detached: true }),
   });
   let stopped = false;
   const stop = () => {
@@ -166,16 +169,22 @@ async function removeEmptyDirectory(path: string): Promise<boolean> {
 function dial(target: DialTarget, timeoutMs: number): Promise<DialResult> {
   return new Promise((resolve) => {
     const socket = connect(target);
-    let connected = false;
+    let address: { host: string; port: number } | undefined;
+    let isConnected = false;
+    const connected = (banner: string): DialResult => ({ outcome: 'connected', banner, ...(address && { address }) });
     const finish = (result: DialResult) => {
       socket.destroy();
       resolve(result);
     };
     socket.setTimeout(timeoutMs, () => {
-      finish(connected ? { outcome: 'connected', banner: '' } : { outcome: 'timeout', reason: 'no answer' });
+      finish(isConnected ? connected('') : { outcome: 'timeout', reason: 'no answer' });
     });
-    socket.once('connect', () => (connected = true));
-    socket.once('data', (data: Buffer) => finish({ outcome: 'connected', banner: data.toString('latin1') }));
+    socket.once('connect', () => {
+      isConnected = true;
+      const { remoteAddress: host, remotePort: port } = socket;
+      if (host !== undefined && port !== undefined) address = { host: host.replace(/%.*/, ''), port };
+    });
+    socket.once('data', (data: Buffer) => finish(connected(data.toString('latin1'))));
     socket.once('end', () => finish({ outcome: 'refused', reason: 'closed at once' }));
     socket.once('error', (error: NodeJS.ErrnoException) => {
       finish({ outcome: error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET' ? 'refused' : 'unreachable', reason: error.message });
@@ -185,11 +194,11 @@ function dial(target: DialTarget, timeoutMs: number): Promise<DialResult> {
 
 /**
  * flock(1) holds the kernel's lock for as long as its cat can read from us: the lock goes with this process, however
- * it ends, and never has to be judged stale.
+ * it ends, and never has to be judged stale. Ctrl-C ends all of the terminal's foreground group, so it is in another.
  */
 async function lock(path: string, onWait: () => void): Promise<() => Promise<void>> {
   const attempt = async (wait: readonly string[]) => {
-    const child = execa('flock', [...wait, path, 'sh', '-c', 'echo held; exec cat'], { reject: false, stdin: 'pipe' });
+    const child = execa('sh', ['-c', LOCK, 'sh', ...wait, path], { reject: false, stdin: 'pipe', detached: true });
     const held = await Promise.race([
       new Promise<boolean>((resolve) => child.stdout.once('data', () => resolve(true))),
       child.then(() => false),
@@ -207,6 +216,9 @@ async function lock(path: string, onWait: () => void): Promise<() => Promise<voi
   if (later) return later;
   throw failed('locked', `Another revtun-setup is at work here (${path} is locked).`, 'Wait for it to end, then run this again.');
 }
+
+// Nobody else may open root's file: an open file is all that it takes to hold the lock.
+const LOCK = `umask 077; exec flock "$@" sh -c 'echo held; exec cat'`;
 
 async function absentAs<T>(value: T, work: Promise<T>): Promise<T> {
   try {

@@ -44,6 +44,8 @@ export interface RunOptions {
   readonly stopWhen?: (stderr: string, stdout: string) => boolean;
   /** Ends the program when aborted, and sets `stopped`. */
   readonly signal?: AbortSignal;
+  /** Keeps it out of the terminal's foreground group, whose every member Ctrl-C ends. */
+  readonly apart?: boolean;
   /** Leaves stdin open and silent instead of giving an empty one. */
   readonly holdInput?: boolean;
 }
@@ -68,7 +70,8 @@ export interface FileStat {
 export type DialTarget = { readonly host: string; readonly port: number } | { readonly path: string };
 
 export type DialResult =
-  | { readonly outcome: 'connected'; readonly banner: string }
+  /** `address`: what was reached by TCP, a name resolved. */
+  | { readonly outcome: 'connected'; readonly banner: string; readonly address?: { readonly host: string; readonly port: number } }
   | { readonly outcome: 'refused' | 'unreachable' | 'timeout'; readonly reason: string };
 
 /** Who and where we are: facts of the running process, read once and handed down. */

@@ -39,12 +39,15 @@ export function planInstall(desired: Desired, present: Present, systemd: Systemc
   const wasUp = service.activeState === 'active' || service.activeState === 'activating';
   const unitChanged = changed.some(({ path }) => path !== places.knownHosts);
   const outdated = unitChanged || service.needsReload || runsSomethingElse(desired, service.runningArgv);
+  const starts = start && (outdated || service.activeState !== 'active');
 
   steps.push(...present.leftovers.map((path): Step => ({ kind: 'remove', path })));
   steps.push(...directorySteps(ancestorsToMake(places), present));
   if (desired.newKey) steps.push(...keySteps(desired.newKey, places));
   if (tunnel.scope === 'system' && present.serviceUser === 'absent') steps.push(addServiceUser);
-  if (wasUp && outdated && start) steps.push({ kind: 'on-undo', argv: systemd.argv('restart', '--', places.unit) });
+  // One that was still trying goes on trying; whether it gets there is not for an undo to wait for.
+  const again = service.activeState === 'activating' ? ['restart', '--no-block'] : ['restart'];
+  if (wasUp && starts) steps.push({ kind: 'on-undo', argv: systemd.argv(...again, '--', places.unit) });
 
   // systemctl enable has systemd read its files anew by itself, and a reload is what takes longest.
   const settling = { settle: systemd.argv('daemon-reload'), ...(!service.enabled && { settledLater: true }) };
@@ -66,7 +69,7 @@ export function planInstall(desired: Desired, present: Present, systemd: Systemc
       argv: systemd.argv('enable', '--', places.unit), undo: systemd.argv('disable', '--', places.unit),
     });
   }
-  if (start && (outdated || service.activeState !== 'active')) {
+  if (starts) {
     steps.push({
       kind: 'run', title: wasUp ? 'restart' : 'start',
       argv: systemd.argv(wasUp ? 'restart' : 'start', '--', places.unit), undo: systemd.argv('stop', '--', places.unit),

@@ -69,7 +69,7 @@ async function carryOut(machine: Machine, step: Step, undos: (() => Promise<void
       undos.push(async () => {
         if (old && stat) await machine.write(step.path, old, stat.mode);
         else await machine.remove(step.path);
-        if (step.settle) await command(machine, step.settle);
+        if (step.settle) await command(machine, step.settle, true);
       });
       if (step.kind === 'write') await machine.write(step.path, step.content, step.mode);
       else await machine.remove(step.path);
@@ -88,12 +88,12 @@ async function carryOut(machine: Machine, step: Step, undos: (() => Promise<void
         hooks.onNotice(orElse);
         return false;
       }
-      if (undo) undos.push(() => command(machine, undo));
+      if (undo) undos.push(() => command(machine, undo, true));
       if (orElse === undefined) await command(machine, step.argv);
       return true;
     }
     case 'on-undo':
-      undos.push(() => command(machine, step.argv));
+      undos.push(() => command(machine, step.argv, true));
       return true;
   }
 }
@@ -101,8 +101,9 @@ async function carryOut(machine: Machine, step: Step, undos: (() => Promise<void
 /** Milliseconds. The longest honest command is a start, which the unit itself limits to 30 s. */
 const COMMAND_LIMIT = 90_000;
 
-async function command(machine: Machine, argv: readonly string[]): Promise<void> {
-  const { code, stderr, timedOut } = await machine.run(argv, { timeoutMs: COMMAND_LIMIT });
+/** @param apart for the way back, which a second Ctrl-C must not cut off */
+async function command(machine: Machine, argv: readonly string[], apart = false): Promise<void> {
+  const { code, stderr, timedOut } = await machine.run(argv, { timeoutMs: COMMAND_LIMIT, apart });
   if (code === 0) return;
   const said = timedOut ? `no end after ${COMMAND_LIMIT / 1000} s` : stderr.trim() || `exit code ${code}`;
   throw failed('step-failed', `${commandLine(argv)}: ${said}`);

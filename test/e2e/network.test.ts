@@ -115,6 +115,33 @@ describe('who may reach the port', () => {
   });
 });
 
+describe('who may reach the port, through a jump host', () => {
+  const args = ['pub', '--host', 'pi@server.test', '--jump', 'pi@jump.test', '--remote-port', '22222'];
+
+  test('everyone is refused where GatewayPorts makes it loopback', async () => {
+    expect(await install(...args, '--bind', '*', '--accept-risk=public')).toMatchObject({ code: 1, error: { code: 'made-loopback' } });
+  });
+
+  test('loopback that was made public later is found by status', async () => {
+    expect(await install(...args)).toMatchObject({ code: 0, verified: { level: 'proven' } });
+    await world.server.sshdConfig('GatewayPorts yes');
+    await world.device.succeed(['systemctl', 'restart', 'revtun-pub.service']);
+    expect(JSON.parse((await world.revtun(['status', 'pub', '--json'])).stdout)).toMatchObject({ ok: false, error: { code: 'made-public' } });
+  });
+});
+
+describe('a host key that is revoked', () => {
+  test('is refused, whoever vouches for it', async () => {
+    const key = (await world.server.knownHostsLine('server.test')).trim().split(' ').slice(1).join(' ');
+    await world.device.writeFile('/root/.ssh/known_hosts', `@revoked * ${key}\nserver.test ${key}\n`);
+    for (const trust of [[], ['--host-key', world.fingerprint], ['--accept-new-host-key']]) {
+      const { code, stdout } = await world.revtun(['install', 'home', '--json', '--host', 'pi@server.test', '--remote-port', '22222', ...trust]);
+      expect([trust, code, JSON.parse(stdout)]).toMatchObject([trust, 4, { error: { code: 'host-key-revoked' } }]);
+    }
+    await world.device.succeed(['rm', '/root/.ssh/known_hosts']);
+  });
+});
+
 describe('what the server refuses', () => {
   const args = ['home', '--host', 'pi@server.test', '--remote-port', '22222'];
   const keyLine = async (options: string) => {
@@ -179,6 +206,25 @@ describe('the far end', () => {
     const { code, stdout } = await world.revtun(['status', 'home', '--json']);
     await world.server.succeed(['nft', 'delete', 'table', 'ip', 'rvt']);
     expect([code, JSON.parse(stdout)]).toMatchObject([1, { state: 'up', error: { code: 'wrong-machine' } }]);
+  });
+
+  test('is not mistaken for the way there, where both are at port 22 and nothing listens here', async () => {
+    await world.device.succeed(['systemctl', 'stop', 'ssh.service', 'ssh.socket']);
+    try {
+      expect(await install('home', '--host', 'pi@server.test', '--remote-port', '22222'))
+        .toMatchObject({ code: 0, verified: { level: 'listener', forwards: [{ finding: 'nothing-here' }] } });
+    } finally {
+      await world.device.succeed(['systemctl', 'start', 'ssh.service']);
+    }
+  });
+
+  test('is not judged by a probe that may no longer log in', async () => {
+    expect((await install('home', '--host', 'pi@server.test', '--remote-port', '22222')).code).toBe(0);
+    const accepted = await world.server.readFile('/home/pi/.ssh/authorized_keys');
+    await world.server.writeFile('/home/pi/.ssh/authorized_keys', '', { owner: 'pi', mode: 0o600 });
+    const { code, stdout } = await world.revtun(['status', 'home', '--json']);
+    await world.server.writeFile('/home/pi/.ssh/authorized_keys', accepted, { owner: 'pi', mode: 0o600 });
+    expect([code, JSON.parse(stdout)]).toMatchObject([0, { state: 'up', verified: { level: 'listener', forwards: [{ finding: 'not-provable' }] } }]);
   });
 
   test('where nothing listens is said so', async () => {
