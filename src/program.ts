@@ -22,7 +22,7 @@ export interface Process {
   readonly terminal: boolean;
 }
 
-/** Runs one command line. The only place that catches: an error becomes a message, a hint and an exit code. */
+/** Runs one command line. The last place that catches: an error becomes a message, a hint and an exit code. */
 export async function run(proc: Process): Promise<number> {
   const { ours, sshCommand } = splitAtDashes(proc.argv);
   const output = makeOutput(wants('--json', 'REVTUN_JSON', ours, proc), wants('--quiet', 'REVTUN_QUIET', ours, proc) || ours.some((word) => /^-[a-z]*q/.test(word)));
@@ -154,7 +154,8 @@ function commandTree(proc: Process, output: Output, sshCommand: readonly string[
 }
 
 const HELP_AFTER = `
-Every flag is also an environment variable: --remote-port is REVTUN_REMOTE_PORT.
+Flags of install are also environment variables: --remote-port is
+REVTUN_REMOTE_PORT.
 Exit codes: 0 done or nothing to do, 1 failed and undone, 2 wrong input, 3 no
 such tunnel or not running, 4 a person is needed, 130 cancelled.
 

@@ -31,7 +31,7 @@ export function wrapCommand(argv: readonly string[], indent: string): string {
 /** The same output for a person at a terminal: lines that are not set in (as commands are) fit it. */
 export function narrow(output: Output): Output {
   const fit = (text: string) => text.split('\n').map((line) => (line.startsWith(' ') ? line : wrap(line, '', '  '))).join('\n');
-  return { ...output, progress: (text) => output.progress(fit(text)), mark: (mark, text) => output.mark(mark, wrap(text, '  ').trimStart()) };
+  return { ...output, progress: (text) => output.progress(fit(text)), notice: (text) => output.notice(fit(text)), mark: (mark, text) => output.mark(mark, wrap(text, '  ').trimStart()) };
 }
 
 function filled(words: readonly string[], first: string, hang: string, end = ''): string[] {

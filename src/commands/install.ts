@@ -141,7 +141,9 @@ async function installOne(job: Job): Promise<void> {
   try {
     const proofs = await prove(job, tunnel, bench, trusted.lines, draft, desired.start);
     failOnFault(proofs, draft.acceptRisk);
-    if (desired.start) tellHowToConnect(job, tunnel);
+    // Lingering that may not be switched on is tried again each time, and is nothing that changed.
+    if (done.length === 0) output.progress(`${tunnel.name}: unchanged`);
+    else if (desired.start) tellHowToConnect(job, tunnel);
     tell(done.length > 0, done, proofs);
   } catch (error) {
     if (await carried.undo()) tellUndone(job);

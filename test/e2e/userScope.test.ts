@@ -33,6 +33,8 @@ describe('a tunnel of an ordinary user', () => {
     const { code, stdout, stderr } = await asPi(...flags());
     expect([code, stdout]).toEqual([0, expect.stringContaining('came back to this machine')]);
     expect(stderr).toContain('loginctl enable-linger pi');
+    const again = await asPi(...flags(), '--json');
+    expect([JSON.parse(again.stdout), again.stderr]).toMatchObject([{ ok: true, changed: false, steps: [] }, expect.stringContaining('mine: unchanged')]);
   });
 
   test('its sandbox is real: another mount namespace, no key to be read in the home', async () => {
