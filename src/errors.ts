@@ -30,6 +30,13 @@ export class ExpectedError extends Error {
   }
 }
 
+/** The answer is printed already; only the exit code is left to tell. */
+export class AlreadyTold extends ExpectedError {
+  constructor({ exitCode, id, message, hint }: ExpectedError) {
+    super(exitCode, id, message, hint);
+  }
+}
+
 export const failed = (id: string, message: string, hint?: string) =>
   new ExpectedError(ExitCode.failed, id, message, hint);
 export const usage = (message: string, hint?: string) =>

@@ -1,6 +1,6 @@
 import { Command, CommanderError, Option } from 'commander';
 import type { Context } from './commands/context.ts';
-import { cancelled, ExitCode, ExpectedError, usage } from './errors.ts';
+import { AlreadyTold, cancelled, ExitCode, ExpectedError, usage } from './errors.ts';
 import { fromEnvironment, type Given, isSet, readDraft } from './input/draft.ts';
 import { type Draft, type Field, FIELDS, isSwitch } from './input/fields.ts';
 import { readSshCommand } from './input/sshCommand.ts';
@@ -35,9 +35,8 @@ export async function run(proc: Process): Promise<number> {
   }
 }
 
-async function report(proc: Process, output: Output, error: unknown): Promise<number> {
+function report(proc: Process, output: Output, error: unknown): number {
   if (error instanceof CommanderError && error.exitCode === 0) return ExitCode.done; // --help, --version
-  const { AlreadyTold } = await import('./commands/status.ts');
   if (error instanceof AlreadyTold) return error.exitCode;
   const told = expected(proc, error);
   output.object({ ok: false, changed: told.changed, error: { code: told.id, message: told.message, hint: told.hint } });

@@ -1,4 +1,4 @@
-import type { Identity, Machine } from '../machine/machine.ts';
+import { type Identity, type Machine, runtimeDirectory } from '../machine/machine.ts';
 import { SSH } from '../tunnel/ssh.ts';
 
 /** What a decision of ours can depend on, read once. */
@@ -22,7 +22,7 @@ export async function readFacts(machine: Machine, who: Identity): Promise<Facts>
     machine.run(['systemctl', '--version']),
     machine.run([SSH, '-V']),
     machine.stat('/run/systemd/system'),
-    machine.stat(`${who.env['XDG_RUNTIME_DIR'] ?? `/run/user/${who.uid}`}/systemd/private`),
+    machine.stat(`${runtimeDirectory(who)}/systemd/private`),
     machine.read('/sys/fs/selinux/enforce'),
     hasAes(machine),
     mayMakeNamespaces(machine, who),

@@ -40,17 +40,20 @@ function bytesOf(hex: string): Buffer {
   return endianness() === 'LE' ? bytes.swap32() : bytes;
 }
 
+/** An IPv4 address that comes mapped into IPv6, as itself (RFC 4291, 2.5.5.2). */
+function withoutMapping(address: Buffer): Buffer {
+  return address.length === 16 && address.subarray(0, 12).toString('hex') === '00000000000000000000ffff' ? address.subarray(12) : address;
+}
+
 /** An address of those tables as Node's net spells it; IPv4 also where it comes mapped into IPv6. */
 export function addressOf(hex: string): string {
   const bytes = bytesOf(hex);
-  const mapped = bytes.length === 16 && bytes.subarray(0, 12).toString('hex') === '00000000000000000000ffff';
-  const v4 = mapped ? bytes.subarray(12) : bytes;
+  const v4 = withoutMapping(bytes);
   return v4.length === 4 ? v4.join('.') : new URL(`http://[${bytes.toString('hex').match(/.{4}/g)!.join(':')}]`).hostname.slice(1, -1);
 }
 
 function hostToDial(address: Buffer): string | undefined {
-  const mapped = address.length === 16 && address.subarray(0, 12).toString('hex') === '00000000000000000000ffff';
-  const v4 = mapped ? address.subarray(12) : address;
+  const v4 = withoutMapping(address);
   if (v4.length === 4) return v4[0] === 127 || v4.every((byte) => byte === 0) ? 'localhost' : v4.join('.');
   if (address.subarray(0, 15).every((byte) => byte === 0) && address[15]! <= 1) return 'localhost';
   // A link-local address means nothing without the name of its interface.

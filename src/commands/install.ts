@@ -20,7 +20,7 @@ import type { KeyPair } from '../tunnel/key.ts';
 import { serverOf, type Tunnel } from '../tunnel/tunnel.ts';
 import { findInstalled, type Installed } from '../unit/installed.ts';
 import { type Places, placesOf } from '../unit/places.ts';
-import { HEADER, renderFiles } from '../unit/render.ts';
+import { hostKeyLines, isOurs, renderFiles } from '../unit/render.ts';
 import { systemctl } from '../unit/systemctl.ts';
 import type { Context } from './context.ts';
 import { withLock } from './lock.ts';
@@ -162,7 +162,7 @@ function trustWish(draft: Draft): TrustWish {
 /** Host keys that an installed tunnel of this name has pinned already. */
 function pinnedLines(present: Present, places: Places): string[] {
   const content = present.files.get(places.knownHosts)?.content ?? '';
-  return content.startsWith(HEADER) ? content.split('\n').filter((line) => line !== '' && !line.startsWith('#')) : [];
+  return isOurs(content) ? hostKeyLines(content) : [];
 }
 
 /** Asks the server, before anything is touched, whether it would let the service do what it is for. */

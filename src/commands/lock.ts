@@ -1,3 +1,4 @@
+import { runtimeDirectory } from '../machine/machine.ts';
 import type { Scope } from '../tunnel/tunnel.ts';
 import type { Context } from './context.ts';
 
@@ -5,7 +6,7 @@ import type { Context } from './context.ts';
 export async function withLock<T>({ machine, who, output }: Context, scope: Scope, needed: boolean, work: () => Promise<T>): Promise<T> {
   if (!needed) return work();
   // Both directories are gone after a reboot, and with them the file.
-  const directory = scope === 'system' ? '/run' : (who.env['XDG_RUNTIME_DIR'] ?? `/run/user/${who.uid}`);
+  const directory = scope === 'system' ? '/run' : runtimeDirectory(who);
   const unlock = await machine.lock(`${directory}/revtun-setup.lock`, () => output.progress('Waiting for another revtun-setup to end …'));
   try {
     return await work();

@@ -13,7 +13,6 @@ export interface ServiceState {
   readonly since: Date | undefined;
   /** Automatic restarts since it was last started by hand or at boot. */
   readonly restarts: number;
-  readonly result: string;
   /** The ssh that runs is not the one that the unit names: it was changed without a restart. */
   readonly outdated: boolean;
 }
@@ -21,7 +20,7 @@ export interface ServiceState {
 const STATES: Readonly<Record<string, ServiceState['state']>> = { active: 'up', activating: 'connecting', reloading: 'up', failed: 'failed' };
 
 export async function readState(machine: Machine, who: Identity, { scope, places, tunnel }: Installed): Promise<ServiceState> {
-  const found = await systemctl(machine, scope, who).show(places.unit, ['ActiveState', 'UnitFileState', 'StateChangeTimestamp', 'NRestarts', 'Result', 'ControlGroup']);
+  const found = await systemctl(machine, scope, who).show(places.unit, ['ActiveState', 'UnitFileState', 'StateChangeTimestamp', 'NRestarts', 'ControlGroup']);
   const running = found.ControlGroup === '' ? undefined : await runningSsh(machine, found.ControlGroup, places);
   // "Sat 2026-11-21 08:00:00 UTC": Date.parse takes it without the weekday.
   const stamp = Date.parse(found.StateChangeTimestamp.replace(/^\w+ /, ''));
@@ -30,7 +29,6 @@ export async function readState(machine: Machine, who: Identity, { scope, places
     enabled: found.UnitFileState === 'enabled',
     since: Number.isNaN(stamp) ? undefined : new Date(stamp),
     restarts: Number(found.NRestarts) || 0,
-    result: found.Result,
     outdated: running !== undefined && tunnel !== undefined && running.join('\0') !== tunnelArgv(tunnel, places.sshConfig).join('\0'),
   };
 }

@@ -1,12 +1,13 @@
 import { publicKeyOf } from '../checks/key.ts';
 import { isFault, type Proof, proveTunnel } from '../checks/verify.ts';
 import { withWorkbench } from '../checks/workbench.ts';
-import { ExitCode, ExpectedError, failed } from '../errors.ts';
+import { AlreadyTold, ExitCode, ExpectedError, failed } from '../errors.ts';
 import type { Draft } from '../input/fields.ts';
 import { commandLine } from '../shell.ts';
 import { howToConnect } from '../tunnel/connect.ts';
 import { describeForwards, serverOf, type Tunnel } from '../tunnel/tunnel.ts';
-import type { Installed } from '../unit/installed.ts';
+import { type Installed, recordDamaged } from '../unit/installed.ts';
+import { hostKeyLines } from '../unit/render.ts';
 import type { Context } from './context.ts';
 import { findTunnel } from './find.ts';
 import { lastReason } from './reason.ts';
@@ -21,7 +22,7 @@ export async function status(context: Context, name: string | undefined, draft: 
   const { machine, who, output } = context;
   const installed = await findTunnel(context, name, draft);
   const { tunnel, places } = installed;
-  if (!tunnel) throw failed('record-damaged', `The record in ${places.unitFile} cannot be read.`, `Install ${installed.name} again with its flags, or uninstall it.`);
+  if (!tunnel) throw recordDamaged(installed);
   const state = await readState(machine, who, installed);
   const reason = await lastReason(machine, installed.scope, who, places.unit);
   const proofs = state.state === 'up' && draft.noVerify !== true ? await tryToProve(context, installed, tunnel) : undefined;
@@ -44,13 +45,6 @@ export async function status(context: Context, name: string | undefined, draft: 
     : faults.length > 0 ? failed(faults[0]!.finding, faults.map(({ says }) => says).join('\n'), '') : undefined;
   output.object({ ok: problem === undefined, ...object, ...(problem && { error: { code: problem.id, message: problem.message, hint: problem.hint } }) });
   if (problem) throw new AlreadyTold(problem);
-}
-
-/** The answer is printed already; only the exit code is left to tell. */
-export class AlreadyTold extends ExpectedError {
-  constructor({ exitCode, id, message, hint }: ExpectedError) {
-    super(exitCode, id, message, hint);
-  }
 }
 
 function describe({ output }: Context, { name, scope, places }: Installed, tunnel: Tunnel, state: ServiceState, reason: string | undefined): void {
@@ -76,7 +70,7 @@ async function tryToProve({ machine, who, signal }: Context, { places }: Install
     if (error instanceof ExpectedError) return error.id === 'key-unreadable' ? 'the key belongs to root; try with sudo' : error.message;
     throw error;
   }
-  const pinned = ((await machine.read(places.knownHosts))?.toString() ?? '').split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+  const pinned = hostKeyLines((await machine.read(places.knownHosts))?.toString() ?? '');
   return withWorkbench(machine, tunnel, tunnel.identityFile, signal, async (bench) => {
     await bench.pin(pinned);
     return proveTunnel(machine, who, tunnel, bench, pinned);

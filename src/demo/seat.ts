@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Identity, Machine } from '../machine/machine.ts';
+import { type Identity, type Machine, runtimeDirectory } from '../machine/machine.ts';
 import { systemctl } from '../unit/systemctl.ts';
 import { waitFor } from './waitFor.ts';
 
@@ -41,7 +41,7 @@ exec "$@"
 async function scopeOfRunningSystemd(machine: Machine, who: Identity): Promise<Seat | { readonly why: string }> {
   const isRoot = who.uid === 0;
   const scope = `revtun-demo-${process.pid}.scope`;
-  const env = { XDG_RUNTIME_DIR: who.env['XDG_RUNTIME_DIR'] ?? `/run/user/${who.uid}` };
+  const env = { XDG_RUNTIME_DIR: runtimeDirectory(who) };
   if (!isRoot && !(await machine.stat(`${env.XDG_RUNTIME_DIR}/systemd/private`))) {
     return { why: `${who.userName} is not logged in here as systemd sees it, so that it lends no control group` };
   }

@@ -1,6 +1,6 @@
-import { failed, usage } from '../errors.ts';
+import { usage } from '../errors.ts';
 import type { Machine } from '../machine/machine.ts';
-import type { Installed } from '../unit/installed.ts';
+import { type Installed, recordDamaged } from '../unit/installed.ts';
 import { refuseDropped } from './dropped.ts';
 import type { Draft } from './fields.ts';
 import { type Circumstances, type Resolved, resolveTunnel } from './resolve.ts';
@@ -20,7 +20,7 @@ export async function wantedTunnel(draft: Draft, existing: Installed | undefined
   const saysNothing = TUNNEL_KEYS.every((key) => draft[key] === undefined);
   if (saysNothing && existing) {
     if (existing.tunnel) return { tunnel: existing.tunnel, notes: [] };
-    throw failed('record-damaged', `The record in ${existing.places.unitFile} cannot be read.`, `Install ${existing.name} again with its flags, or uninstall it.`);
+    throw recordDamaged(existing);
   }
   if (saysNothing && draft.name !== undefined) {
     throw usage(`--host: which server should hold the port? (There is no tunnel "${draft.name}" yet.)`, 'See revtun-setup install --help, or run revtun-setup alone for the wizard.');

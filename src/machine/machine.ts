@@ -85,3 +85,6 @@ export interface Identity {
   readonly sudoHome?: string;
   readonly env: Readonly<Record<string, string | undefined>>;
 }
+
+/** Where a user's service manager lives. A login through `su` or cron lacks the variable that pam_systemd sets. */
+export const runtimeDirectory = ({ env, uid }: Identity) => env['XDG_RUNTIME_DIR'] ?? `/run/user/${uid}`;

@@ -4,7 +4,7 @@ import { tunnelArgv } from '../tunnel/ssh.ts';
 import type { Scope, Tunnel } from '../tunnel/tunnel.ts';
 import type { Installed } from '../unit/installed.ts';
 import type { Places } from '../unit/places.ts';
-import { isOurs, type OutputFile, SERVICE_USER } from '../unit/render.ts';
+import { hostKeyLines, isOurs, type OutputFile, SERVICE_USER } from '../unit/render.ts';
 import type { Systemctl } from '../unit/systemctl.ts';
 import { ancestorsToMake, type Present, SERVICE_USER_COMMENT, type Shared } from './present.ts';
 import type { Step } from './step.ts';
@@ -188,5 +188,5 @@ function refuseForeign({ files, tunnel }: Desired, present: Present): void {
 function keptHostKeys({ files, places }: Desired, present: Present): string {
   const old = present.files.get(places.knownHosts)?.content ?? '';
   const now = files.find(({ path }) => path === places.knownHosts)?.content ?? '';
-  return old.split('\n').filter((line) => line !== '' && !line.startsWith('#') && !now.includes(line)).map((line) => `${line}\n`).join('');
+  return hostKeyLines(old).filter((line) => !now.includes(line)).map((line) => `${line}\n`).join('');
 }

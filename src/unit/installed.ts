@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { failed } from '../errors.ts';
 import type { Identity, Machine } from '../machine/machine.ts';
 import { fromSettings, type Scope, type Tunnel } from '../tunnel/tunnel.ts';
 import { type Places, placesOf, tunnelName, unitDirectoryOf } from './places.ts';
@@ -14,6 +15,10 @@ export interface Installed {
   /** We switched lingering on; the last tunnel to go switches it off again. */
   readonly lingering: boolean;
 }
+
+/** The error for a unit of ours whose record somebody damaged. */
+export const recordDamaged = ({ name, places }: Installed) =>
+  failed('record-damaged', `The record in ${places.unitFile} cannot be read.`, `Install ${name} again with its flags, or uninstall it.`);
 
 /** Every tunnel of ours in a scope. Units that carry our kind of name but not our header are not ours. */
 export async function findInstalled(machine: Machine, scope: Scope, who: Identity): Promise<Installed[]> {

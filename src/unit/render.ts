@@ -11,6 +11,9 @@ export const HEADER = '# Written by revtun-setup';
 
 export const isOurs = (content: Buffer | string) => content.toString().startsWith(HEADER);
 
+/** The host keys of a known_hosts of ours, without its remarks. */
+export const hostKeyLines = (content: string) => content.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
+
 /** The system user that every tunnel of the system scope runs as. */
 export const SERVICE_USER = 'revtun';
 

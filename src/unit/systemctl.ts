@@ -1,5 +1,5 @@
 import { failed } from '../errors.ts';
-import type { Identity, Machine, RunResult } from '../machine/machine.ts';
+import { type Identity, type Machine, type RunResult, runtimeDirectory } from '../machine/machine.ts';
 import type { Scope } from '../tunnel/tunnel.ts';
 
 /** The one door to systemctl: decides once which manager is meant. */
@@ -38,5 +38,5 @@ export function journalctlArgv(scope: Scope, who: Identity, unit: string, ...mor
 /** A login through `su`, cron or a provisioning tool lacks what pam_systemd sets; the user's manager is there all the same. */
 function managerEnv(scope: Scope, who: Identity): string[] {
   if (scope === 'system' || who.env['XDG_RUNTIME_DIR'] !== undefined) return [];
-  return ['env', `XDG_RUNTIME_DIR=/run/user/${who.uid}`];
+  return ['env', `XDG_RUNTIME_DIR=${runtimeDirectory(who)}`];
 }
