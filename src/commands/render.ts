@@ -5,10 +5,11 @@ import { requireRisksAccepted } from '../checks/preflight.ts';
 import { refused, usage } from '../errors.ts';
 import type { Draft } from '../input/fields.ts';
 import { resolveTunnel } from '../input/resolve.ts';
+import { isOurs } from '../template.ts';
 import { knownHostsName } from '../tunnel/destination.ts';
 import type { Tunnel } from '../tunnel/tunnel.ts';
 import { placesOf } from '../unit/places.ts';
-import { isOurs, type OutputFile, renderFiles } from '../unit/render.ts';
+import { type OutputFile, renderFiles } from '../unit/render.ts';
 import type { Context } from './context.ts';
 
 /** Prints the files that install would write; touches nothing, needs neither systemd nor root nor the server. */

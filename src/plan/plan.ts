@@ -1,10 +1,11 @@
+import { isOurs } from '../template.ts';
 import type { KeyPair } from '../tunnel/key.ts';
 import { refused } from '../errors.ts';
 import { tunnelArgv } from '../tunnel/ssh.ts';
 import type { Scope, Tunnel } from '../tunnel/tunnel.ts';
 import type { Installed } from '../unit/installed.ts';
 import type { Places } from '../unit/places.ts';
-import { hostKeyLines, isOurs, type OutputFile, SERVICE_USER } from '../unit/render.ts';
+import { hostKeyLines, type OutputFile, SERVICE_USER } from '../unit/render.ts';
 import type { Systemctl } from '../unit/systemctl.ts';
 import { ancestorsToMake, type Present, SERVICE_USER_COMMENT, type Shared } from './present.ts';
 import type { Step } from './step.ts';

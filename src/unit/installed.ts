@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { failed } from '../errors.ts';
 import type { Identity, Machine } from '../machine/machine.ts';
+import { isOurs } from '../template.ts';
 import { fromSettings, type Scope, type Tunnel } from '../tunnel/tunnel.ts';
 import { type Places, placesOf, tunnelName, unitDirectoryOf } from './places.ts';
-import { isOurs, RECORD_SECTION } from './render.ts';
+import { RECORD_SECTION } from './render.ts';
 
 /** A unit of ours that was found on the machine. */
 export interface Installed {

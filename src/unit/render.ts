@@ -1,15 +1,10 @@
 import { dirname } from 'node:path';
-import ejs from 'ejs';
-import { template, version } from '../package.ts';
+import { version } from '../package.ts';
+import { HEADER, renderTemplate } from '../template.ts';
 import { sshConfig, tunnelArgv } from '../tunnel/ssh.ts';
 import { describeForwards, serverOf, toSettings, type Tunnel } from '../tunnel/tunnel.ts';
 import type { Places } from './places.ts';
 import { execArgument, execLine, plainValue } from './quote.ts';
-
-/** The first words of every file of ours. A file without them is never overwritten or removed. */
-export const HEADER = '# Written by revtun-setup';
-
-export const isOurs = (content: Buffer | string) => content.toString().startsWith(HEADER);
 
 /** The host keys of a known_hosts of ours, without its remarks. */
 export const hostKeyLines = (content: string) => content.split('\n').filter((line) => line !== '' && !line.startsWith('#'));
@@ -47,7 +42,7 @@ export function renderFiles(tunnel: Tunnel, places: Places, knownHosts: string, 
 }
 
 export function renderUnit(tunnel: Tunnel, places: Places, remarks: Remarks): string {
-  return render('tunnel.service.ejs', {
+  return renderTemplate('tunnel.service.ejs', {
     version: version(),
     name: tunnel.name,
     unit: places.unit,
@@ -71,8 +66,3 @@ function socketPaths({ forwards }: Tunnel, end: 'listen' | 'target'): string[] {
 }
 
 const note = (tunnel: Tunnel) => `${HEADER} for ${tunnel.name}; made anew by: revtun-setup install ${tunnel.name}\n`;
-
-/** Templates get flat locals and no HTML escaping: a name that is missing throws, and values are escaped before. */
-function render(name: string, locals: Record<string, unknown>): string {
-  return ejs.render(template(name), locals, { escape: String });
-}
