@@ -2,12 +2,12 @@ import { join } from 'node:path';
 import { cancelled } from '../errors.ts';
 import type { Machine, RunOptions, RunResult } from '../machine/machine.ts';
 import type { Forward } from '../tunnel/forward.ts';
-import { checkArgv, sshConfig } from '../tunnel/ssh.ts';
+import { checkArgv, ONE_TRY, sshConfig } from '../tunnel/ssh.ts';
 import type { Tunnel } from '../tunnel/tunnel.ts';
 
 /**
- * A private folder in which ssh runs with the very configuration of the service, before (or without) it being
- * installed: the key under the name that a credential has, and known hosts that the caller fills.
+ * A private folder in which ssh runs with the configuration of the service, but for its patience, before (or without)
+ * it being installed: the key under the name that a credential has, and known hosts that the caller fills.
  */
 export interface Workbench {
   readonly directory: string;
@@ -16,7 +16,7 @@ export interface Workbench {
   /** Sets the pinned lines. */
   pin(lines: readonly string[]): Promise<void>;
   /** Runs ssh to the tunnel's server, or to another place on the same terms. */
-  ssh(tunnel: Tunnel, flags: readonly string[], forwards: readonly Forward[], options: RunOptions): Promise<RunResult>;
+  ssh(tunnel: Tunnel, flags: readonly string[], forwards: readonly Forward[], options: RunOptions, command?: readonly string[]): Promise<RunResult>;
 }
 
 /**
@@ -32,15 +32,15 @@ export async function withWorkbench<T>(machine: Machine, tunnel: Tunnel, key: st
     // A link and not a copy: no second private key ever exists, and ssh's own check of the file's mode is the real one.
     if (key !== undefined) await machine.symlink(key, join(directory, 'key'));
     await machine.write(knownHosts, '', 0o600);
-    await machine.write(config, sshConfig(tunnel, knownHosts), 0o600);
+    await machine.write(config, sshConfig(tunnel, knownHosts, ONE_TRY), 0o600);
     return await work({
       directory,
       config,
       knownHosts,
       pin: (lines) => machine.write(knownHosts, lines.map((line) => `${line}\n`).join(''), 0o600),
-      async ssh(to, flags, forwards, options) {
+      async ssh(to, flags, forwards, options, command = []) {
         if (signal.aborted) throw cancelled();
-        const result = await machine.run(checkArgv(to, config, flags, forwards), {
+        const result = await machine.run(checkArgv(to, config, flags, forwards, command), {
           ...options,
           env: { CREDENTIALS_DIRECTORY: directory },
           signal: options.signal ? AbortSignal.any([options.signal, signal]) : signal,

@@ -1,40 +1,30 @@
 import { hostname } from 'node:os';
-import { type Facts, readFacts } from '../checks/facts.ts';
+import { readFacts } from '../checks/facts.ts';
 import { trustHostKeys, type TrustWish } from '../checks/hostKey.ts';
 import { generateKey, publicKeyOf } from '../checks/key.ts';
 import { requireCiphers, requireLocalPortsFree, requireMachine, requireRisksAccepted } from '../checks/preflight.ts';
-import { tryTunnel } from '../checks/trial.ts';
 import type { Proof } from '../checks/verify.ts';
-import { withWorkbench, type Workbench } from '../checks/workbench.ts';
+import { withWorkbench } from '../checks/workbench.ts';
 import { cancelled, ExpectedError, failed } from '../errors.ts';
 import type { Draft } from '../input/fields.ts';
-import type { Machine } from '../machine/machine.ts';
 import { missing, nameOf, scopeOf } from '../input/resolve.ts';
 import { wantedTunnel } from '../input/wanted.ts';
-import { type Desired, planInstall, planKeepKey } from '../plan/plan.ts';
-import { type Present, readPresent } from '../plan/present.ts';
+import type { Machine } from '../machine/machine.ts';
+import { type Desired, planInstall } from '../plan/plan.ts';
+import { readPresent } from '../plan/present.ts';
 import { type Carried, runSteps } from '../plan/run.ts';
 import { type Step, titleOf } from '../plan/step.ts';
-import { isOurs } from '../template.ts';
-import { formatForward } from '../tunnel/forward.ts';
-import type { KeyPair } from '../tunnel/key.ts';
-import { serverOf, type Tunnel } from '../tunnel/tunnel.ts';
-import { findInstalled, type Installed } from '../unit/installed.ts';
+import type { Tunnel } from '../tunnel/tunnel.ts';
+import { findInstalled } from '../unit/installed.ts';
 import { type Places, placesOf } from '../unit/places.ts';
-import { hostKeyLines, renderFiles } from '../unit/render.ts';
+import { renderFiles } from '../unit/render.ts';
 import { systemctl } from '../unit/systemctl.ts';
 import type { Context } from './context.ts';
+import { type Job, type Key, pinnedLines, type Prepared } from './installJob.ts';
+import { releasingIfItCan, tryFirst } from './installTrial.ts';
 import { withLock } from './lock.ts';
 import { reasonSince } from './reason.ts';
-import { failOnFault, prove, tellDifferences, tellHowToConnect, verifiedObject } from './telling.ts';
-
-/** What the wizard hands over besides its answers. */
-export interface Prepared {
-  /** A key that was made, and perhaps put on the server already, but is nowhere on this machine yet. */
-  readonly newKey?: KeyPair & { readonly path: string };
-  /** Shows the plan to a person; throws when it is not wanted. */
-  readonly confirmPlan?: (tunnel: Tunnel, steps: readonly Step[], unit: string) => Promise<void>;
-}
+import { failOnFault, prove, tellDifferences, tellHowToConnect, tellStaleness, verifiedObject } from './telling.ts';
 
 /** Plans, installs, enables, starts and proves one tunnel. */
 export async function install(context: Context, draft: Draft, prepared: Prepared = {}): Promise<void> {
@@ -63,28 +53,6 @@ export async function install(context: Context, draft: Draft, prepared: Prepared
   });
 }
 
-interface Key {
-  /** Where it lies for now. */
-  readonly path: string;
-  readonly publicKey: string;
-  /** Set when it has yet to be put in place. */
-  readonly made?: KeyPair;
-}
-
-/** Everything that one installation is decided by. */
-interface Job extends Context {
-  readonly facts: Facts;
-  readonly draft: Draft;
-  readonly prepared: Prepared;
-  readonly existing: Installed | undefined;
-  readonly tunnel: Tunnel;
-  readonly places: Places;
-  readonly present: Present;
-  readonly lingering: boolean;
-  readonly key: Key;
-  readonly bench: Workbench;
-}
-
 /** The tunnel's key, if there is one; undefined when it has yet to be made. @throws ExpectedError when it cannot be used */
 async function findKey(machine: Machine, tunnel: Tunnel, places: Places, { newKey }: Prepared): Promise<Key | undefined> {
   if (newKey) return { path: newKey.path, publicKey: newKey.publicKey, made: newKey };
@@ -104,37 +72,38 @@ async function withKey({ machine }: Context, tunnel: Tunnel, own: Key | undefine
   }
 }
 
-async function installOne(job: Job): Promise<void> {
-  const { machine, who, output, draft, tunnel, places, present, key, bench, existing } = job;
-  const trusted = await trustHostKeys(machine, who, tunnel, bench, trustWish(draft), pinnedLines(present, places));
-  const desired: Desired = {
-    tunnel, places, start: draft.noStart !== true, selinux: job.facts.selinux,
-    files: renderFiles(tunnel, places, trusted.lines.map((line) => `${line}\n`).join(''), { lingering: job.lingering, namespaces: job.facts.namespaces }),
-    ...(key.made && { newKey: key.made }),
-  };
-  const steps = planInstall(desired, present, systemctl(machine, tunnel.scope, who), who.userName);
-  const titles = steps.map(titleOf).filter((title) => title !== undefined);
+async function installOne(wanted: Job): Promise<void> {
+  const { machine, who, output, draft, places, present, bench, existing } = wanted;
+  const trusted = await trustHostKeys(machine, who, wanted.tunnel, bench, trustWish(draft), pinnedLines(wanted));
+  const first = decide(wanted, trusted.lines);
+  if (first.steps.length > 0) {
+    tellDifferences(output, existing?.tunnel, wanted.tunnel);
+    for (const reason of trusted.reasons) output.progress(`host key of ${reason}`);
+  }
+  await makeServerEnd(wanted, first);
+  if (first.steps.length > 0 && first.desired.start) await tryFirst(wanted, trusted.lines);
+  const job = first.steps.length > 0 && first.desired.start ? await releasingIfItCan(wanted) : wanted;
+  const { tunnel } = job;
+  const { desired, steps } = job === wanted ? first : decide(job, trusted.lines);
+  const titles = titlesOf(steps);
   const tell = (changed: boolean, done: readonly string[], proofs?: readonly Proof[]) => output.object({
     ok: true, changed, name: tunnel.name, scope: tunnel.scope, unit: places.unit,
     files: desired.files.map(({ path }) => path), steps: done, verified: verifiedObject(proofs),
   });
 
-  if (steps.length === 0) {
+  if (steps.length === 0 && (draft.dryRun !== true || !job.prepared.serverEnd)) {
     output.progress(`${tunnel.name}: unchanged`);
     const proofs = await prove(job, tunnel, bench, trusted.lines, draft, present.service.activeState === 'active');
     failOnFault(proofs, draft.acceptRisk);
     tell(false, [], proofs);
     return;
   }
-  tellDifferences(output, existing?.tunnel, tunnel);
-  for (const reason of trusted.reasons) output.progress(`host key of ${reason}`);
-  if (desired.start) await tryFirst(job, trusted.lines);
   if (draft.dryRun === true) {
-    output.progress(`Would do:\n${titles.map((title) => `  ${title}`).join('\n')}`);
+    output.progress(`Would do:\n${[...onServer(job), ...titles].map((title) => `  ${title}`).join('\n')}`);
     tell(false, titles);
     return;
   }
-  await job.prepared.confirmPlan?.(tunnel, steps, desired.files.at(-1)!.content);
+  if (!job.prepared.serverEnd) await job.prepared.confirmPlan?.(titles, unitOf(desired));
   if (job.signal.aborted) throw cancelled();
 
   const done: string[] = [];
@@ -144,12 +113,45 @@ async function installOne(job: Job): Promise<void> {
     failOnFault(proofs, draft.acceptRisk);
     // Lingering that may not be switched on is tried again each time, and is nothing that changed.
     if (done.length === 0) output.progress(`${tunnel.name}: unchanged`);
-    else if (desired.start) tellHowToConnect(job, tunnel);
+    else {
+      tellStaleness(output, tunnel);
+      if (desired.start) tellHowToConnect(job, tunnel);
+    }
     tell(done.length > 0, done, proofs);
   } catch (error) {
     if (await carried.undo()) tellUndone(job);
     throw error;
   }
+}
+
+/** Has the server's end made, where that is part of the work: the tunnel can only be tried once it is there. */
+async function makeServerEnd({ prepared: { serverEnd, confirmPlan }, draft, signal }: Job, { steps, desired }: Decision): Promise<void> {
+  if (!serverEnd || draft.dryRun === true) return;
+  await confirmPlan?.([...onServer({ prepared: { serverEnd } }), ...titlesOf(steps)], unitOf(desired));
+  if (signal.aborted) throw cancelled();
+  await serverEnd.apply();
+}
+
+const onServer = ({ prepared }: Pick<Job, 'prepared'>) => prepared.serverEnd?.titles.map((title) => `on the server: ${title}`) ?? [];
+
+const titlesOf = (steps: readonly Step[]) => steps.map(titleOf).filter((title) => title !== undefined);
+
+const unitOf = ({ files }: Desired) => files.at(-1)!.content;
+
+interface Decision {
+  readonly desired: Desired;
+  readonly steps: readonly Step[];
+}
+
+/** What should be there, and the steps to it. Pure. */
+function decide(job: Job, hostKeys: readonly string[]): Decision {
+  const { machine, who, draft, tunnel, places, present, key } = job;
+  const desired: Desired = {
+    tunnel, places, start: draft.noStart !== true, selinux: job.facts.selinux,
+    files: renderFiles(tunnel, places, hostKeys.map((line) => `${line}\n`).join(''), { lingering: job.lingering, namespaces: job.facts.namespaces }),
+    ...(key.made && { newKey: key.made }),
+  };
+  return { desired, steps: planInstall(desired, present, systemctl(machine, tunnel.scope, who), who.userName) };
 }
 
 function trustWish(draft: Draft): TrustWish {
@@ -158,48 +160,6 @@ function trustWish(draft: Draft): TrustWish {
     ...(draft.knownHosts !== undefined && { knownHostsFile: draft.knownHosts }),
     ...(draft.acceptNewHostKey === true && { acceptNew: true }),
   };
-}
-
-/** Host keys that an installed tunnel of this name has pinned already. */
-function pinnedLines(present: Present, places: Places): string[] {
-  const content = present.files.get(places.knownHosts)?.content ?? '';
-  return isOurs(content) ? hostKeyLines(content) : [];
-}
-
-/** Asks the server, before anything is touched, whether it would let the service do what it is for. */
-async function tryFirst(job: Job, hostKeys: readonly string[]): Promise<void> {
-  const { tunnel, key, bench, draft, machine, places, present, output } = job;
-  if (draft.dryRun === true && key.made) {
-    output.progress('not tried: whether the server accepts the key, which is yet to be made');
-    return;
-  }
-  try {
-    const { exposed } = await tryTunnel(tunnel, key.publicKey, bench, heldBy(job, hostKeys));
-    if (exposed.length === 0 || draft.acceptRisk?.includes('public') === true) return;
-    throw failed(
-      'made-public',
-      `${serverOf(tunnel)} would let everyone reach the port: its GatewayPorts is "yes", which overrides ${exposed.join(', ')}.`,
-      "Set GatewayPorts to no or clientspecified in its sshd_config, or ask for what it does: --bind '*' --accept-risk=public",
-    );
-  } catch (error) {
-    if (key.made && !job.prepared.newKey && error instanceof ExpectedError && error.id === 'key-refused') {
-      await runSteps(machine, planKeepKey(key.made, places, present), { signal: job.signal, onDone: () => undefined, onNotice: output.notice });
-      output.notice(`A new key was made and stays: ${places.generatedKey}`);
-      throw new ExpectedError(error.exitCode, error.id, error.message, error.hint, true);
-    }
-    throw error;
-  }
-}
-
-/**
- * Forwards that this very tunnel holds on the same server right now: asking for them again would collide. A server is
- * the same by its address, or under another name by its host key.
- */
-function heldBy({ existing, tunnel, present, places }: Job, hostKeys: readonly string[]): ReadonlySet<string> {
-  const held = existing?.tunnel;
-  const blobs = new Set(pinnedLines(present, places).map((line) => line.split(' ')[2]));
-  const isSame = held?.port === tunnel.port && (held.host === tunnel.host || hostKeys.some((line) => blobs.has(line.split(' ')[2])));
-  return new Set(held && isSame && present.service.activeState === 'active' ? held.forwards.map(formatForward) : []);
 }
 
 /** @param done is filled with what was done: a step that may fail is not always among it */

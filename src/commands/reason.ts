@@ -42,7 +42,17 @@ async function readJournal(machine: Machine, scope: Scope, who: Identity, unit: 
 
 /** ssh writes its reasons under its own name; of its last words the ones that name a cause count most. */
 function tellingWords(entries: readonly Entry[]): string | undefined {
-  const words = entries.flatMap(({ MESSAGE, SYSLOG_IDENTIFIER }) =>
-    typeof MESSAGE === 'string' && typeof SYSLOG_IDENTIFIER === 'string' && /(^|\/)ssh$/.test(SYSLOG_IDENTIFIER) ? [MESSAGE.trim()] : []);
-  return words.findLast((message) => recognise(message) !== undefined) ?? words.at(-1);
+  const said = entries.flatMap(({ MESSAGE, SYSLOG_IDENTIFIER }) =>
+    typeof MESSAGE === 'string' && typeof SYSLOG_IDENTIFIER === 'string' ? [{ message: MESSAGE.trim(), speaker: SYSLOG_IDENTIFIER }] : []);
+  const words = said.filter(({ speaker }) => /(^|\/)ssh$/.test(speaker)).map(({ message }) => message);
+  const own = words.filter((message) => !RELEASED.test(message));
+  const telling = own.findLast((message) => recognise(message) !== undefined) ?? own.at(-1);
+  // ssh goes on trying until systemd ends it, and then has no last word.
+  return telling ?? (said.some(({ message }) => OUT_OF_TIME.test(message)) ? 'the server could not be reached in time' : undefined);
 }
+
+/** What the account on the server says of a release that went well. */
+const RELEASED = /^released \d+$/;
+
+/** systemd's words for TimeoutStartSec= (service.c). */
+const OUT_OF_TIME = /: start(-pre)? operation timed out/;

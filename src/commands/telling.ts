@@ -5,7 +5,7 @@ import type { Draft } from '../input/fields.ts';
 import type { Mark, Output } from '../output.ts';
 import { commandLine } from '../shell.ts';
 import { howToConnect } from '../tunnel/connect.ts';
-import { describeForwards, serverOf, toSettings, type Tunnel } from '../tunnel/tunnel.ts';
+import { describeForwards, isDeviceAccount, remoteForwards, serverOf, toSettings, type Tunnel } from '../tunnel/tunnel.ts';
 import type { Context } from './context.ts';
 
 /** Tells what an install is about: the tunnel, or what changes of it, in the words of ssh_config(5). */
@@ -44,6 +44,14 @@ export function failOnFault(proofs: readonly Proof[] | undefined, accepted: read
   if (faults.length > 0) {
     throw failed(faults[0]!.finding, `The tunnel is not what was asked for: ${faults.map(({ says }) => says).join('\n')}`, 'To install it all the same: --no-verify');
   }
+}
+
+/** Says what a server costs that keeps the port of a dead session: sshd's own setting, and the kernel's TCP keepalive. */
+export function tellStaleness(output: Output, tunnel: Tunnel): void {
+  if (isDeviceAccount(tunnel.user) || remoteForwards(tunnel).length === 0) return;
+  output.progress(
+    `after a power cut or a lost link, ${tunnel.host} may keep the port taken for up to 2 h 11 min; revtun-setup server setup mends that`,
+  );
 }
 
 export function tellHowToConnect({ output, who }: Context, tunnel: Tunnel): void {

@@ -6,21 +6,19 @@ import { installCommand } from '../input/command.ts';
 import type { Draft } from '../input/fields.ts';
 import * as questions from '../input/questions.ts';
 import { resolveTunnel, scopeOf } from '../input/resolve.ts';
-import { titleOf } from '../plan/step.ts';
 import { serverOf } from '../tunnel/tunnel.ts';
 import { narrow } from '../wrap.ts';
 import type { Context } from './context.ts';
-import { install, type Prepared } from './install.ts';
+import { install } from './install.ts';
 import { chooseKey, getKeyAccepted } from './wizardKey.ts';
 import { chooseName, chooseScope } from './wizardPlace.ts';
 import { acceptRisks, chooseForwards } from './wizardPorts.ts';
 import { findServer } from './wizardServer.ts';
-import { outline, type Talk } from './wizardTalk.ts';
+import { confirmPlan, outline, type Talk } from './wizardTalk.ts';
 import { tryForwards } from './wizardTrial.ts';
 
-/** The talk, in order. Each step asks only for what is still open, and fails where the answer shows to be wrong. */
+/** The talk after the server is found, in order. Each step asks only for what is still open, and fails where the answer shows to be wrong. */
 const STEPS: readonly ((talk: Talk) => Promise<void>)[] = [
-  findServer,
   chooseKey,
   getKeyAccepted,
   chooseForwards,
@@ -43,6 +41,7 @@ export async function wizard(context: Context, draft: Draft): Promise<void> {
   const talk: Talk = { ...context, facts, ask: openAsk(signal), workshop, draft, trusted: [], usesNewKey: false };
   try {
     questions.tellBeginning(talk.ask);
+    await findServer(talk);
     for (const step of STEPS) {
       if (signal.aborted) throw cancelled();
       await step(talk);
@@ -57,17 +56,12 @@ export async function wizard(context: Context, draft: Draft): Promise<void> {
 
 async function carryOut(talk: Talk): Promise<void> {
   const { ask, draft, machine, facts } = talk;
-  const output = narrow(talk.output);
-  const prepared: Prepared = {
-    ...(talk.usesNewKey && talk.newKey && { newKey: talk.newKey }),
-    confirmPlan: async (_tunnel, steps, unit) => {
-      questions.tellPlan(ask, steps.map(titleOf).filter((title) => title !== undefined), unit);
-      if (draft.yes !== true && !(await questions.doIt(ask))) throw cancelled();
-    },
-  };
   ask.say('');
   // Before and not after: once all is done, nothing may fail any more.
   const { tunnel } = await resolveTunnel(draft, machine, facts);
-  await install({ ...talk, output }, draft, prepared);
+  await install({ ...talk, output: narrow(talk.output) }, draft, {
+    ...(talk.usesNewKey && talk.newKey && { newKey: talk.newKey }),
+    confirmPlan: confirmPlan(talk),
+  });
   talk.output.progress(questions.sameAsCommand(installCommand(tunnel, facts, draft.hostKey?.flatMap((key) => ['--host-key', key]))));
 }

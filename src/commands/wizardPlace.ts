@@ -18,21 +18,32 @@ export async function chooseScope(talk: Talk): Promise<void> {
 
 /** Decides what the tunnel is called; a name that the flags say may be that of an installed one, to change it. */
 export async function chooseName(talk: Talk): Promise<void> {
-  const { draft, machine, who, ask } = talk;
+  const { draft, ask } = talk;
   if (draft.name !== undefined) return;
-  const scope = scopeOf(draft, who);
-  const installed = new Set((await findInstalled(machine, scope, who)).map(({ name }) => name));
-  const ours = await machine.list(placesOf(scope, 'any', who.home).ours);
-  const taken = (name: string) => {
-    if (installed.has(name)) return `There is a tunnel "${name}" already; its name with flags changes it: revtun-setup install ${name} …`;
-    return ours.includes(name) ? `There are files of an earlier tunnel "${name}" in ${placesOf(scope, name, who.home).directory}.` : undefined;
-  };
-  const preset = freeName(talk.server?.typed ?? defaultName(''), (name) => taken(name) === undefined);
+  const whyTaken = await takenNames(talk);
+  const preset = freeName(talk.server?.typed ?? defaultName(''), (name) => whyTaken(name) === undefined);
   const name = await questions.name(ask, preset, (chosen) => {
-    const why = taken(chosen);
+    const why = whyTaken(chosen);
     if (why !== undefined) throw new InvalidValue(why);
   });
   talk.draft = { ...draft, name };
+}
+
+/** The name that a tunnel to this host gets without a question. */
+export async function freeNameFor(talk: Talk, host: string): Promise<string> {
+  const whyTaken = await takenNames(talk);
+  return freeName(defaultName(host), (name) => whyTaken(name) === undefined);
+}
+
+/** Why a name cannot be had here; undefined for one that is free. */
+async function takenNames({ draft, machine, who }: Talk): Promise<(name: string) => string | undefined> {
+  const scope = scopeOf(draft, who);
+  const installed = new Set((await findInstalled(machine, scope, who)).map(({ name }) => name));
+  const ours = await machine.list(placesOf(scope, 'any', who.home).ours);
+  return (name) => {
+    if (installed.has(name)) return `There is a tunnel "${name}" already; its name with flags changes it: revtun-setup install ${name} …`;
+    return ours.includes(name) ? `There are files of an earlier tunnel "${name}" in ${placesOf(scope, name, who.home).directory}.` : undefined;
+  };
 }
 
 /** The name itself, or the first of name-2, name-3, … that is free. */

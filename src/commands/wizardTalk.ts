@@ -1,12 +1,15 @@
 import type { Facts } from '../checks/facts.ts';
 import { withWorkbench, type Workbench } from '../checks/workbench.ts';
+import { cancelled } from '../errors.ts';
 import type { Ask } from '../input/ask.ts';
 import type { Draft } from '../input/fields.ts';
+import * as questions from '../input/questions.ts';
 import { forwardsOf, resolveTunnel } from '../input/resolve.ts';
 import type { Endpoint } from '../tunnel/forward.ts';
 import type { KeyPair } from '../tunnel/key.ts';
 import type { Tunnel } from '../tunnel/tunnel.ts';
 import type { Context } from './context.ts';
+import type { Prepared } from './installJob.ts';
 
 /** The wizard's conversation so far. Steps read it, ask for what is missing, and write down the answer. */
 export interface Talk extends Context {
@@ -18,6 +21,8 @@ export interface Talk extends Context {
   draft: Draft;
   /** The server as it was typed, and what ssh_config calls its keys. */
   server?: { readonly typed: string; readonly identityFiles: readonly string[] };
+  /** The person wants nothing to do with the server's end. */
+  declinedServerEnd?: true;
   /** Confirmed host keys, as known_hosts lines. */
   trusted: readonly string[];
   key?: { readonly path: string; readonly publicKey: string };
@@ -49,3 +54,9 @@ export async function atBench<T>(talk: Talk, work: (tunnel: Tunnel, bench: Workb
     return work(tunnel, bench);
   });
 }
+
+/** Shows a plan, and goes on only if it is wanted. */
+export const confirmPlan = ({ ask, draft }: Talk): NonNullable<Prepared['confirmPlan']> => async (titles, unit) => {
+  questions.tellPlan(ask, titles, unit);
+  if (draft.yes !== true && !(await questions.doIt(ask))) throw cancelled();
+};

@@ -1,5 +1,5 @@
 import { FORWARD_FLAG, formatForward } from '../tunnel/forward.ts';
-import { DEFAULT_KEEPALIVE, risksOf, serverOf, type Tunnel } from '../tunnel/tunnel.ts';
+import { DEFAULT_KEEPALIVE, isDeviceAccount, risksOf, serverOf, type Tunnel } from '../tunnel/tunnel.ts';
 import { formatDestination } from '../tunnel/destination.ts';
 import { placesOf } from '../unit/places.ts';
 import { type Circumstances, defaultCiphers } from './resolve.ts';
@@ -17,6 +17,7 @@ export function installCommand(tunnel: Tunnel, { who, aes }: Circumstances, trus
     ...(generated ? ['--generate-key'] : ['--key', tunnel.identityFile]),
     ...(tunnel.keepalive === DEFAULT_KEEPALIVE ? [] : ['--keepalive', String(tunnel.keepalive)]),
     ...(tunnel.ciphers === defaultCiphers(aes) ? [] : ['--cipher', tunnel.ciphers]),
+    ...(isDeviceAccount(tunnel.user) && !tunnel.release ? ['--no-release'] : []),
     ...(tunnel.scope === (who.uid === 0 ? 'system' : 'user') ? [] : ['--scope', tunnel.scope]),
     ...[...risks].map((risk) => `--accept-risk=${risk}`),
     ...trust,

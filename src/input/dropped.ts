@@ -5,8 +5,11 @@ import { installCommand } from './command.ts';
 import { type Draft, fieldOf, flagOf } from './fields.ts';
 import type { Circumstances } from './resolve.ts';
 
+/** ReleaseOnArrival follows from the account, and whether a server's end is ours may change: an install sees for itself. */
+type Kept = Exclude<SettingName, 'ReleaseOnArrival'>;
+
 /** By setting of the record: which parts of a draft speak of it. */
-const SPOKEN_OF_BY: Readonly<Record<SettingName, readonly (keyof Draft)[]>> = {
+const SPOKEN_OF_BY: Readonly<Record<Kept, readonly (keyof Draft)[]>> = {
   Host: ['host'],
   User: ['user', 'host'],
   Port: ['port', 'host'],
@@ -25,7 +28,7 @@ const SPOKEN_OF_BY: Readonly<Record<SettingName, readonly (keyof Draft)[]>> = {
  * @throws ExpectedError
  */
 export function refuseDropped(draft: Draft, installed: Tunnel, wanted: Tunnel, circumstances: Circumstances): void {
-  const settings = Object.keys(SPOKEN_OF_BY) as SettingName[];
+  const settings = Object.keys(SPOKEN_OF_BY) as Kept[];
   const dropped = settings.filter((setting) => !isSpokenOf(setting, draft) && valuesOf(installed, setting) !== valuesOf(wanted, setting));
   if (dropped.length === 0) return;
   const lines = dropped.map((setting) => {
@@ -35,12 +38,12 @@ export function refuseDropped(draft: Draft, installed: Tunnel, wanted: Tunnel, c
   throw refused(
     'would-drop-settings',
     `The installed tunnel "${installed.name}" has settings that this command does not mention:\n${lines.join('\n')}`,
-    `To keep them, type:\n  ${commandLine(installCommand(keeping(installed, wanted, dropped), circumstances))}\n` +
+    `To keep them, type:\n  ${commandLine(installCommand(keeping(installed, wanted, dropped, draft), circumstances))}\n` +
       'To change them, say so with their flags ("none" takes a --jump, -R, -L or -D away).',
   );
 }
 
-function isSpokenOf(setting: SettingName, draft: Draft): boolean {
+function isSpokenOf(setting: Kept, draft: Draft): boolean {
   if (setting === 'User') return draft.user !== undefined || draft.host?.user !== undefined;
   if (setting === 'Port') return draft.port !== undefined || draft.host?.port !== undefined;
   return SPOKEN_OF_BY[setting].some((key) => draft[key] !== undefined);
@@ -49,8 +52,8 @@ function isSpokenOf(setting: SettingName, draft: Draft): boolean {
 const valuesOf = (tunnel: Tunnel, setting: SettingName) =>
   toSettings(tunnel).filter(([key]) => key === setting).map(([, value]) => value).join(' ');
 
-function keeping(installed: Tunnel, wanted: Tunnel, dropped: readonly SettingName[]): Tunnel {
-  const keep = (setting: SettingName) => (dropped.includes(setting) ? installed : wanted);
+function keeping(installed: Tunnel, wanted: Tunnel, dropped: readonly Kept[], { noRelease }: Draft): Tunnel {
+  const keep = (setting: Kept) => (dropped.includes(setting) ? installed : wanted);
   return {
     ...wanted,
     user: keep('User').user,
@@ -61,6 +64,7 @@ function keeping(installed: Tunnel, wanted: Tunnel, dropped: readonly SettingNam
     identityFile: keep('IdentityFile').identityFile,
     keepalive: keep('ServerAliveInterval').keepalive,
     ciphers: keep('Ciphers').ciphers,
+    release: noRelease !== true && keep('User').release,
   };
 }
 

@@ -28,6 +28,7 @@ export interface Draft {
   scope?: Scope;
   keepalive?: number;
   cipher?: string;
+  noRelease?: boolean;
   acceptRisk?: readonly Risk[];
   wizard?: boolean;
   yes?: boolean;
@@ -84,6 +85,7 @@ export const FIELDS: readonly Field[] = [
   { key: 'scope', group: 'service', flags: '--scope <system|user>', help: 'a service of the system or of this user (default: system for root)', parse: parseScope },
   { key: 'keepalive', group: 'service', flags: '--keepalive <SECONDS>', help: 'probe a silent link this often; three times that, and it is given up (default 4)', parse: parseKeepalive },
   { key: 'cipher', group: 'service', flags: '--cipher <LIST>', help: "as ssh -c; \"default\": ssh's own order (default: AES-GCM first where the processor has AES)", parse: parseCiphers },
+  { key: 'noRelease', group: 'service', flags: '--no-release', help: "do not end this account's other sessions on the server before connecting (revtun- accounts)" },
 
   { key: 'wizard', group: 'run', flags: '--wizard', help: 'ask for what the flags leave open' },
   { key: 'yes', group: 'run', flags: '-y, --yes', help: 'never ask for confirmation' },

@@ -3,7 +3,7 @@ import { type ExpectedError, InvalidValue, refused, usage } from '../errors.ts';
 import type { Identity, Machine } from '../machine/machine.ts';
 import { type Destination, formatDestination, parseHost, parseJump, parsePort, parseUser } from '../tunnel/destination.ts';
 import type { Endpoint, Forward } from '../tunnel/forward.ts';
-import { AES_GCM_FIRST, DEFAULT_KEEPALIVE, defaultName, parsePath, type Scope, type Tunnel } from '../tunnel/tunnel.ts';
+import { AES_GCM_FIRST, DEFAULT_KEEPALIVE, defaultName, isDeviceAccount, parsePath, type Scope, type Tunnel } from '../tunnel/tunnel.ts';
 import { placesOf } from '../unit/places.ts';
 import type { Draft } from './fields.ts';
 import { sshConfigOf, type SshConfigValues } from './sshConfigOf.ts';
@@ -56,6 +56,7 @@ export async function resolveTunnel(draft: Draft, machine: Machine, { who, aes }
     identityFile: nameable(await identityFileOf(draft, machine, who, placesOf(scope, name, who.home).generatedKey, config)),
     keepalive: draft.keepalive ?? DEFAULT_KEEPALIVE,
     ciphers: draft.cipher ?? defaultCiphers(aes),
+    release: isDeviceAccount(server.user) && draft.noRelease !== true,
   };
   const meant = formatDestination(server);
   const notes = server.host === asked.host && jump.length === 0 ? [] : [

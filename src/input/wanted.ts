@@ -7,7 +7,7 @@ import { type Circumstances, type Resolved, resolveTunnel } from './resolve.ts';
 
 /** What of a draft describes the tunnel itself; the rest is about trust or about this run. */
 const TUNNEL_KEYS = [
-  'host', 'user', 'port', 'jump', 'key', 'generateKey', 'keepalive', 'cipher',
+  'host', 'user', 'port', 'jump', 'key', 'generateKey', 'keepalive', 'cipher', 'noRelease',
   'remotePort', 'remoteForward', 'localForward', 'dynamicForward',
 ] as const satisfies readonly (keyof Draft)[];
 

@@ -29,6 +29,8 @@ export interface Machine {
   dial(target: DialTarget, timeoutMs: number): Promise<DialResult>;
   /** Waits until no other run of ours holds the lock, and returns what lets it go; a killed holder lets go by itself. */
   lock(path: string, onWait: () => void): Promise<() => Promise<void>>;
+  /** Shows that a new login still gets here, not over a connection that stands already; on this machine itself there is nothing to show. */
+  reconnect(): Promise<void>;
 }
 
 /** Names of the files that {@link Machine.write} makes on its way; they outlive it only when it is killed. */

@@ -71,6 +71,7 @@ export function planInstall(desired: Desired, present: Present, systemd: Systemc
     });
   }
   if (starts) {
+    if (!wasUp && tunnel.scope === 'system') steps.push({ kind: 'on-undo', argv: forgetRefusal(places) });
     steps.push({
       kind: 'run', title: wasUp ? 'restart' : 'start',
       argv: systemd.argv(wasUp ? 'restart' : 'start', '--', places.unit), undo: systemd.argv('stop', '--', places.unit),
@@ -102,6 +103,9 @@ export function planUninstall(installed: Installed, present: Present, systemd: S
   const steps: Step[] = [];
   if (service.activeState === 'active' || service.activeState === 'activating' || service.activeState === 'reloading') {
     steps.push({ kind: 'run', title: 'stop', argv: systemd.argv('stop', '--', places.unit), undo: systemd.argv('start', '--no-block', '--', places.unit) });
+  }
+  if (service.activeState === 'activating' && installed.scope === 'system') {
+    steps.push({ kind: 'run', title: 'forget that it was refused', argv: forgetRefusal(places) });
   }
   if (service.activeState === 'failed') {
     steps.push({ kind: 'run', title: 'forget its failure', argv: systemd.argv('reset-failed', '--', places.unit) });
@@ -135,6 +139,9 @@ export function planFarewell(scope: Scope, present: Shared, userName: string, li
   const { argv, undo } = enableLingering(userName);
   return [{ kind: 'run', title: 'switch lingering off', argv: undo, undo: argv, orElse: `Lingering for ${userName} could not be switched off; ask root for: loginctl disable-linger ${userName}` }];
 }
+
+/** systemd before 257 leaves a RuntimeDirectory= that outlives restarts behind when it is stopped between two of them. */
+const forgetRefusal = ({ unit }: Places) => ['rm', '-rf', '--', `/run/${unit.replace(/\.service$/, '')}`];
 
 const addServiceUser = {
   kind: 'run',

@@ -95,6 +95,9 @@ async function carryOut(machine: Machine, step: Step, undos: (() => Promise<void
     case 'on-undo':
       undos.push(() => command(machine, step.argv, true));
       return true;
+    case 'new-login':
+      await machine.reconnect();
+      return true;
   }
 }
 

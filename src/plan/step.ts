@@ -23,11 +23,15 @@ export type Step =
       readonly title: string;
       readonly argv: readonly string[];
       readonly undo?: readonly string[];
+      /** Succeeds when it is done already: for a script of the plan, which cannot look before it is made. */
+      readonly unless?: readonly string[];
       /** What to tell when the command fails and the rest can go on without it. */
       readonly orElse?: string;
     }
   /** Nothing to do now, but the last thing to do if what follows has to be undone. */
-  | { readonly kind: 'on-undo'; readonly argv: readonly string[] };
+  | { readonly kind: 'on-undo'; readonly argv: readonly string[] }
+  /** Shows that the machine can still be logged in to, before what lets one in is given up for good. */
+  | { readonly kind: 'new-login' };
 
 /** The step in a line of words; undefined for what a reader of the plan has no use for. */
 export function titleOf(step: Step): string | undefined {
@@ -38,5 +42,6 @@ export function titleOf(step: Step): string | undefined {
     case 'remove-directory': return `remove ${step.path}/ if empty`;
     case 'run': return `${step.title}: ${commandLine(step.argv)}`;
     case 'on-undo': return undefined;
+    case 'new-login': return 'log in anew';
   }
 }

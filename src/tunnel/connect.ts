@@ -1,6 +1,6 @@
 import { formatDestination } from './destination.ts';
 import { isPublic } from './forward.ts';
-import { remoteForwards, serverOf, type Tunnel } from './tunnel.ts';
+import { isDeviceAccount, remoteForwards, serverOf, type Tunnel } from './tunnel.ts';
 
 /**
  * How a person elsewhere reaches this machine through the tunnel: a command, and the same as an ssh_config(5) block.
@@ -18,9 +18,13 @@ export function howToConnect(tunnel: Tunnel, login: string): { command: string[]
     };
   }
   const inner = forward.listen.host === '::1' ? '::1' : 'localhost';
-  const jump = [...tunnel.jump.map(formatDestination), serverOf(tunnel)].join(',');
+  const jump = [...tunnel.jump.map(formatDestination), openTo(tunnel)].join(',');
   return {
     command: ['ssh', '-J', jump, '-p', String(port), `${login}@${inner}`],
     config: `Host ${tunnel.name}\n    HostName ${inner}\n    Port ${port}\n    User ${login}\n    ProxyJump ${jump}\n    HostKeyAlias ${tunnel.name}\n`,
   };
 }
+
+/** A device's account lets nobody through: whoever comes logs in to the server as themselves. */
+const openTo = (tunnel: Tunnel) =>
+  (isDeviceAccount(tunnel.user) ? formatDestination({ host: tunnel.host, ...(tunnel.port !== 22 && { port: tunnel.port }) }) : serverOf(tunnel));

@@ -2,8 +2,26 @@ import { formatDestination } from './destination.ts';
 import { FORWARD_FLAG, formatForward, type Forward } from './forward.ts';
 import { KEEPALIVE_PROBES, type Tunnel } from './tunnel.ts';
 
-/** Seconds for TCP connect and banner together; ssh's own limit for key exchange and login comes on top. */
-const CONNECT_TIMEOUT = 10;
+/** How long an ssh goes on trying; its own limit for key exchange and login comes on top. */
+export interface Patience {
+  /** TCP connects, one second apart. */
+  readonly attempts: number;
+  /** Seconds for one TCP connect to an address, and the banner with it. */
+  readonly connectTimeout: number;
+}
+
+/** A check tells a person soon, and a slow link does not make it tell a lie. */
+export const ONE_TRY: Patience = { attempts: 1, connectTimeout: 10 };
+
+/**
+ * The service goes on for as long as systemd lets it (TimeoutStartSec=), so that no pause for a refused key comes
+ * after a network that is only away. Linux sends a SYN again after 1, 3 and 7 s: to begin anew after 5 s leaves no gap
+ * longer than 3 s. Behind two jump hosts, a banner comes only after two logins.
+ */
+const patienceOf = ({ jump }: Tunnel): Patience => ({ attempts: 60, connectTimeout: jump.length > 1 ? 10 : 5 });
+
+/** Seconds for the way through jump hosts, each with its own attempts and login: less than TimeoutStartSec=. */
+const JUMP_TIMEOUT = 15;
 
 /** Where the files are that an ssh of ours reads. */
 export interface SshFiles {
@@ -19,8 +37,9 @@ export interface SshFiles {
  *
  * The key is found through `$CREDENTIALS_DIRECTORY`, which systemd sets for the service (LoadCredential=) and we set
  * for a check by hand; ssh expands it since 8.4. The caller keeps `"`, `%` and `$` out of `knownHosts`.
+ * @param patience the service's own where nothing is said
  */
-export function sshConfig(tunnel: Tunnel, knownHosts: string): string {
+export function sshConfig(tunnel: Tunnel, knownHosts: string, patience: Patience = patienceOf(tunnel)): string {
   const options: readonly (readonly [string, string])[] = [
     ['BatchMode', 'yes'],
     ['ExitOnForwardFailure', 'yes'],
@@ -34,8 +53,8 @@ export function sshConfig(tunnel: Tunnel, knownHosts: string): string {
     ['GlobalKnownHostsFile', '/dev/null'],
     ['UpdateHostKeys', 'no'],
     ['VerifyHostKeyDNS', 'no'],
-    ['ConnectTimeout', String(CONNECT_TIMEOUT)],
-    ['ConnectionAttempts', '1'],
+    ['ConnectTimeout', String(patience.connectTimeout)],
+    ['ConnectionAttempts', String(patience.attempts)],
     ['ServerAliveInterval', String(tunnel.keepalive)],
     ['ServerAliveCountMax', String(KEEPALIVE_PROBES)],
     ['TCPKeepAlive', 'yes'],
@@ -53,14 +72,17 @@ export function sshConfig(tunnel: Tunnel, knownHosts: string): string {
   return `Host *\n${options.map(([keyword, value]) => `    ${keyword} ${value}\n`).join('')}`;
 }
 
-/** The program and arguments of the tunnel itself, a list to the very end. */
+/** The program and arguments of the tunnel itself, a list to the very end; its flags are one word. */
 export function tunnelArgv(tunnel: Tunnel, config: string): string[] {
-  return [...sshArgv(['-fNTy'], tunnel, config, tunnel.forwards), '--', destination(tunnel)];
+  return [...sshArgv(['-fNTy', ...jumpPatience(tunnel)], tunnel, config, tunnel.forwards), '--', destination(tunnel)];
 }
 
-/** ssh to the tunnel's server with other flags and forwards: what checks connect with. */
-export function checkArgv(tunnel: Tunnel, config: string, flags: readonly string[], forwards: readonly Forward[] = []): string[] {
-  return [...sshArgv(flags, tunnel, config, forwards), '--', destination(tunnel)];
+/** In the argv, because a jump host inherits only the configuration. */
+const jumpPatience = ({ jump }: Tunnel) => (jump.length === 0 ? [] : ['-o', `ConnectTimeout=${JUMP_TIMEOUT}`]);
+
+/** ssh to the tunnel's server with other flags, forwards and command: what checks connect with. */
+export function checkArgv(tunnel: Tunnel, config: string, flags: readonly string[], forwards: readonly Forward[] = [], command: readonly string[] = []): string[] {
+  return [...sshArgv(flags, tunnel, config, forwards), '--', destination(tunnel), ...command];
 }
 
 function sshArgv(flags: readonly string[], tunnel: Tunnel, config: string, forwards: readonly Forward[]): string[] {

@@ -21,7 +21,12 @@ export interface Tunnel {
   readonly keepalive: number;
   /** ssh_config's `Ciphers`; `default` leaves ssh its own order. */
   readonly ciphers: string;
+  /** The account is one that revtun-setup made on the server: its dead sessions are ended before connecting. */
+  readonly release: boolean;
 }
+
+/** Whether an account's name is one that only revtun-setup gives: it releases the port when asked. */
+export const isDeviceAccount = (user: string) => user.startsWith('revtun-');
 
 /**
  * ssh gives up a silent link after `ServerAliveInterval * (ServerAliveCountMax + 1)` seconds (clientloop.c), here
@@ -93,7 +98,7 @@ export type Settings = readonly (readonly [SettingName, string])[];
 
 export type SettingName =
   | 'Host' | 'User' | 'Port' | 'ProxyJump' | 'RemoteForward' | 'LocalForward' | 'DynamicForward'
-  | 'IdentityFile' | 'ServerAliveInterval' | 'Ciphers';
+  | 'IdentityFile' | 'ServerAliveInterval' | 'Ciphers' | 'ReleaseOnArrival';
 
 const FORWARD_SETTING = { remote: 'RemoteForward', local: 'LocalForward', dynamic: 'DynamicForward' } as const;
 
@@ -108,6 +113,7 @@ export function toSettings(tunnel: Tunnel): Settings {
     ['IdentityFile', tunnel.identityFile],
     ['ServerAliveInterval', String(tunnel.keepalive)],
     ['Ciphers', tunnel.ciphers],
+    ['ReleaseOnArrival', tunnel.release ? 'yes' : 'no'],
   ];
 }
 
@@ -134,6 +140,8 @@ export function fromSettings(name: string, scope: Scope, settings: readonly (rea
     identityFile: parsePath(one('IdentityFile')),
     keepalive: parseKeepalive(one('ServerAliveInterval')),
     ciphers: parseCiphers(one('Ciphers')),
+    // Records of older programs do not have it.
+    release: all('ReleaseOnArrival').at(-1) === 'yes',
   };
 }
 

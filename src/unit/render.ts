@@ -48,7 +48,10 @@ export function renderUnit(tunnel: Tunnel, places: Places, remarks: Remarks): st
     unit: places.unit,
     system: tunnel.scope === 'system',
     description: plainValue(`Reverse tunnel ${tunnel.name}: ${describeForwards(tunnel)} by ${serverOf(tunnel)}`),
-    execStart: execLine(tunnelArgv(tunnel, places.sshConfig)),
+    // The template begins it, twice where there is something to release: with the program and its flags.
+    sshArguments: execLine(tunnelArgv(tunnel, places.sshConfig).slice(2)),
+    release: tunnel.release,
+    runtimeDirectory: places.unit.replace(/\.service$/, ''),
     credential: plainValue(`key:${tunnel.identityFile}`),
     directory: execArgument(places.directory),
     // Sockets of the user's own may lie anywhere, and a sandbox would hide them.

@@ -9,7 +9,7 @@ import type { ExpectedError } from '../../src/errors.ts';
 import type { Identity, Machine } from '../../src/machine/machine.ts';
 import { run } from '../../src/program.ts';
 import { commandLine } from '../../src/shell.ts';
-import { fromSettings, risksOf, type Tunnel } from '../../src/tunnel/tunnel.ts';
+import { fromSettings, isDeviceAccount, risksOf, type Tunnel } from '../../src/tunnel/tunnel.ts';
 import { wantedTunnel } from '../../src/input/wanted.ts';
 import { placesOf } from '../../src/unit/places.ts';
 import { recordOf } from '../unit/record.ts';
@@ -76,6 +76,8 @@ describe('the command that installs a tunnel', () => {
       "revtun-setup install home --host pi@tunl.example.com:1 --jump b@a:22 -R '*:0' -L 1:a:2 --key /root/.ssh/id_ed25519 --keepalive 9 --cipher aes128-ctr"
       + ' --accept-risk=public --accept-risk=remote-socks --accept-risk=dynamic-port'],
     [{}, {}, 'revtun-setup install home --host pi@tunl.example.com -R 127.0.0.1:22222:localhost:22 --key /root/.ssh/id_ed25519 --scope system'],
+    [{ user: 'revtun-a', release: true }, { uid: 0 }, 'revtun-setup install home --host revtun-a@tunl.example.com -R 127.0.0.1:22222:localhost:22 --key /root/.ssh/id_ed25519'],
+    [{ user: 'revtun-a' }, { uid: 0 }, 'revtun-setup install home --host revtun-a@tunl.example.com -R 127.0.0.1:22222:localhost:22 --key /root/.ssh/id_ed25519 --no-release'],
   ])('%j for %j', (changes, who, line) => {
     expect(commandLine(installCommand(exampleTunnel(changes), { who: { ...ann, ...who }, aes: false }))).toBe(line);
   });
@@ -121,6 +123,8 @@ describe('a run that says less than is installed', () => {
     [{ port: 2222 }, { port: 22 }],
     [{ jump: [{ host: 'a', user: 'b', port: 1 }] }, { jump: [] }],
     [{ identityFile: '/etc/revtun/home/key' }, { key: '/root/.ssh/id_ed25519' }],
+    // Whether it releases follows from the account, and is seen anew.
+    [{ release: true }, {}],
   ])('%j, %j: what is said may change', (installed, draft) => {
     expect(thrown(() => refuseDropped(draft, exampleTunnel(installed), exampleTunnel(), circumstances()))).toBeUndefined();
   });
@@ -155,6 +159,7 @@ describe('a run that says less than is installed', () => {
         identityFile: draft.key,
         keepalive: keep('keepalive', installed.keepalive, other.keepalive),
         ciphers: keep('cipher', installed.ciphers, other.ciphers),
+        release: keep('user', installed.release, isDeviceAccount(other.user)),
         forwards: [
           ...forwardsNow,
           ...keep('localForward', installed.forwards, other.forwards).filter(({ kind }) => kind === 'local'),

@@ -29,6 +29,7 @@ const MEANT: Readonly<Record<keyof Draft, readonly [string, unknown]>> = {
   scope: ['user', 'user'],
   keepalive: ['30', 30],
   cipher: ['aes128-ctr', 'aes128-ctr'],
+  noRelease: ['1', true],
   wizard: ['1', true],
   yes: ['1', true],
   dryRun: ['1', true],

@@ -48,7 +48,7 @@ test('what nobody said comes from our defaults', async () => {
   expect(tunnel).toEqual({
     name: 'tunl.example.com', scope: 'user', host: 'tunl.example.com', user: 'pi', port: 22, jump: [],
     forwards: forwards('-R 127.0.0.1:22222:localhost:22'),
-    identityFile: join(caller.who.home, '.ssh/id_ed25519'), keepalive: 4, ciphers: 'default',
+    identityFile: join(caller.who.home, '.ssh/id_ed25519'), keepalive: 4, ciphers: 'default', release: false,
   });
   expect(notes).toEqual([]);
 });
@@ -60,8 +60,18 @@ test('what was said wins over ssh_config', async () => {
   });
   expect(tunnel).toEqual({
     name: 'home', scope: 'system', host: 'tunl.example.com', user: 'ann', port: 1, jump: [],
-    forwards: forwards('-R *:22222:printer:631', '-L 1:a:2'), identityFile: '/k', keepalive: 9, ciphers: 'aes128-ctr',
+    forwards: forwards('-R *:22222:printer:631', '-L 1:a:2'), identityFile: '/k', keepalive: 9, ciphers: 'aes128-ctr', release: false,
   });
+});
+
+test.each<[Draft, boolean]>([
+  [{ host: { host: 'h', user: 'revtun-home' } }, true],
+  [{ host: { host: 'h' }, user: 'revtun-home' }, true],
+  [{ host: { host: 'h', user: 'revtun-home' }, noRelease: true }, false],
+  [{ host: { host: 'h', user: 'revtun' } }, false],
+  [{ host: { host: 'h', user: 'my-revtun-home' } }, false],
+])('%j: an account of ours is asked to release its port (%j)', async (draft, release) => {
+  expect((await resolve({ ...draft, key: '/k', remotePort })).tunnel.release).toBe(release);
 });
 
 test('an alias is resolved, shown, and still gives the name', async () => {

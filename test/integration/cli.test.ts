@@ -80,7 +80,7 @@ describe('input that means harm, or nothing', () => {
 describe('render', () => {
   test('prints the files and touches nothing, as flags or as variables', () => {
     const { code, stdout } = render();
-    expect([code, stdout]).toEqual([0, expect.stringContaining('ExecStart=/usr/bin/ssh -fNTy -F ')]);
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^ExecStart=\/bin\/sh -c '[^']*\/usr\/bin\/ssh -fNTy "\$\$@"[^']*' ssh -F /m)]);
     const asVariables = revtun(['render', 'home'], { REVTUN_HOST: 'pi@tunl.example.com', REVTUN_REMOTE_PORT: '22222', REVTUN_KEY: join(folder, 'key') });
     expect(asVariables.stdout).toBe(stdout);
     expect(revtun(['render', 'home', '--key', join(folder, 'key'), '--', 'ssh', '-fNTR', '127.0.0.1:22222:localhost:22', 'pi@tunl.example.com']).stdout).toBe(stdout);

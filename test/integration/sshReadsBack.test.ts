@@ -73,7 +73,8 @@ describe.each(releases)('the ssh of %s', (release) => {
 
   test('accepts every tunnel and its configuration, and means the same server', async () => {
     await fc.assert(fc.asyncProperty(arbitrary.tunnel, async (tunnel) => {
-      const [, , , , ...words] = tunnelArgv(tunnel, 'CONFIG');
+      const argv = tunnelArgv(tunnel, 'CONFIG');
+      const words = [...argv.slice(2, argv.indexOf('-F')), ...argv.slice(argv.indexOf('-F') + 2)];
       const options = sshConfig(tunnel, '/etc/revtun/a b/known_hosts').split('\n').slice(1, -1).flatMap((line) => ['-o', line.trim()]);
       const { code, stdout, stderr } = await sshG(release, [...options, ...words]);
       expect({ code, stderr }).toEqual({ code: 0, stderr: '' });

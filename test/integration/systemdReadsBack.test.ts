@@ -32,7 +32,8 @@ interface Manager {
 /** Stands where ssh does: tells its argv, then its key and its configuration, each with a NUL behind it. */
 const RECORDER = `#!/bin/sh
 printf '%s\\0' "$#" "$0" "$@"
-cat "$CREDENTIALS_DIRECTORY/key" && printf '\\0' && cat "$3" && printf '\\0'
+while [ "$1" != -F ]; do shift; done
+cat "$CREDENTIALS_DIRECTORY/key" && printf '\\0' && cat "$2" && printf '\\0'
 `;
 
 async function userManager(): Promise<Manager> {
@@ -106,11 +107,16 @@ describe.each<[string, () => Promise<Manager>]>([['a user manager', userManager]
     writeFileSync(manager.path(path), content);
   };
 
-  /** What the program in ssh's place was given, once its unit was started. */
+  /** What the program in ssh's place was given, each time that it ran, once its unit was started. */
   const recorded = (output: string) => {
-    const [count = '', ...rest] = readFileSync(manager.path(output), 'utf8').split('\0');
-    const words = Number(count) + 1;
-    return { argv: rest.slice(0, words), key: rest[words], config: rest[words + 1] };
+    const parts = readFileSync(manager.path(output), 'utf8').split('\0');
+    const runs: { argv: string[]; key: string | undefined; config: string | undefined }[] = [];
+    for (let at = 0; at < parts.length - 1;) {
+      const end = at + Number(parts[at]) + 2;
+      runs.push({ argv: parts.slice(at + 1, end), key: parts[end], config: parts[end + 1] });
+      at = end + 2;
+    }
+    return runs;
   };
 
   test('gives ssh what the tunnel means: arguments, key and configuration', async () => {
@@ -143,9 +149,11 @@ describe.each<[string, () => Promise<Manager>]>([['a user manager', userManager]
       expect(installed.map(({ name, tunnel }) => ({ name, tunnel })).toSorted(byName))
         .toEqual(cases.map(({ tunnel }) => ({ name: tunnel.name, tunnel })).toSorted(byName));
       for (const { tunnel, places } of cases) {
-        expect(recorded(join(outputs, places.unit.replace('.service', '')))).toEqual({
-          argv: tunnelArgv(tunnel, places.sshConfig), key: `key ${tunnel.identityFile}`, config: `config of ${tunnel.name}`,
-        });
+        const argv = tunnelArgv(tunnel, places.sshConfig);
+        const releasing = [argv[0], '-Ty', '-o', 'ClearAllForwardings=yes', ...argv.slice(2), 'release'];
+        expect(recorded(join(outputs, places.unit.replace('.service', '')))).toEqual(
+          [...(tunnel.release ? [releasing] : []), argv].map((words) => ({ argv: words, key: `key ${tunnel.identityFile}`, config: `config of ${tunnel.name}` })),
+        );
         const { stdout } = await manager.systemctl('show', '-p', 'Description', '--', places.unit);
         expect(stdout).toBe(`Description=Reverse tunnel ${tunnel.name}: ${describeForwards(tunnel)} by ${serverOf(tunnel)}\n`);
         if (manager.scope === 'system') expect(await writablePaths(manager, places.unit)).toEqual([...new Set(socketFolders(tunnel))]);

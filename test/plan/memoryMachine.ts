@@ -79,6 +79,6 @@ export function makeMemoryMachine(nodes: ReadonlyMap<string, Node> = new Map(), 
         return result(1, 'broken');
       }
     },
-    runAttached: unused, temporaryDirectory: unused, removeTree: unused, symlink: unused, dial: unused, lock: unused,
+    runAttached: unused, temporaryDirectory: unused, removeTree: unused, symlink: unused, dial: unused, lock: unused, reconnect: unused,
   };
 }

@@ -53,6 +53,8 @@ const wanted = desired();
 const [knownHosts, config, unit] = wanted.files.map((file) => ({ kind: 'write' as const, ...file }));
 const reload = ['systemctl', 'daemon-reload'];
 const start: Step = { kind: 'run', title: 'start', argv: ['systemctl', 'start', '--', 'revtun-home.service'], undo: ['systemctl', 'stop', '--', 'revtun-home.service'] };
+/** What a start that is undone may leave of itself. */
+const forget: Step = { kind: 'on-undo', argv: ['rm', '-rf', '--', '/run/revtun-home'] };
 const restart: Step = { kind: 'run', title: 'restart', argv: ['systemctl', 'restart', '--', 'revtun-home.service'], undo: ['systemctl', 'stop', '--', 'revtun-home.service'] };
 const enable: Step = { kind: 'run', title: 'start at boot', argv: ['systemctl', 'enable', '--', 'revtun-home.service'], undo: ['systemctl', 'disable', '--', 'revtun-home.service'] };
 const restartOnUndo: Step = { kind: 'on-undo', argv: ['systemctl', 'restart', '--', 'revtun-home.service'] };
@@ -72,6 +74,7 @@ describe('installing for the system', () => {
       config,
       { ...unit, settle: reload, settledLater: true },
       enable,
+      forget,
       start,
     ]);
   });
@@ -101,7 +104,7 @@ describe('installing for the system', () => {
 
   test('where SELinux enforces: labels after the files, before the start', () => {
     const label: Step = { kind: 'run', title: 'label for SELinux', argv: ['restorecon', '-R', '/etc/revtun/home', '/etc/systemd/system/revtun-home.service'] };
-    expect(plan({ ...wanted, selinux: true }, fresh).slice(-3)).toEqual([label, enable, start]);
+    expect(plan({ ...wanted, selinux: true }, fresh).slice(-4)).toEqual([label, enable, forget, start]);
     expect(plan({ ...wanted, selinux: true }, installed(wanted))).toEqual([]);
   });
 
@@ -142,13 +145,13 @@ describe('installing for the system', () => {
 
   test.each<[string, Partial<Present>, Step[]]>([
     ['only the unit was written', { service: { ...fresh.service, needsReload: true } },
-      [{ kind: 'run', title: 'have systemd read it', argv: reload }, enable, start]],
-    ['it was enabled, but not started', { service: { ...fresh.service, enabled: true } }, [start]],
-    ['it was stopped by hand', { service: { ...fresh.service, enabled: true } }, [start]],
+      [{ kind: 'run', title: 'have systemd read it', argv: reload }, enable, forget, start]],
+    ['it was enabled, but not started', { service: { ...fresh.service, enabled: true } }, [forget, start]],
+    ['it was stopped by hand', { service: { ...fresh.service, enabled: true } }, [forget, start]],
     ['it was disabled by hand', { service: { ...installed(wanted).service, enabled: false } }, [enable]],
     ['it keeps trying', { service: { ...installed(wanted).service, activeState: 'activating', runningArgv: undefined } },
       [{ kind: 'on-undo', argv: ['systemctl', 'restart', '--no-block', '--', 'revtun-home.service'] }, restart]],
-    ['it failed', { service: { ...fresh.service, activeState: 'failed', enabled: true } }, [start]],
+    ['it failed', { service: { ...fresh.service, activeState: 'failed', enabled: true } }, [forget, start]],
     ['the old tunnel still runs', { service: { ...installed(wanted).service, runningArgv: tunnelArgv(exampleTunnel({ port: 1 }), '/etc/revtun/home/ssh_config') } },
       [restartOnUndo, restart]],
     ['half of a file lies about', { leftovers: ['/etc/revtun/home/.revtun-7.tmp'] }, [{ kind: 'remove', path: '/etc/revtun/home/.revtun-7.tmp' }]],

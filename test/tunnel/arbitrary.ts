@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import type { Destination } from '../../src/tunnel/destination.ts';
 import type { Endpoint, Forward } from '../../src/tunnel/forward.ts';
-import type { Scope, Tunnel } from '../../src/tunnel/tunnel.ts';
+import { isDeviceAccount, type Scope, type Tunnel } from '../../src/tunnel/tunnel.ts';
 
 /** Values as they are once ssh has resolved them, drawn as wide as our own rules let them through. */
 
@@ -17,6 +17,8 @@ export const host = fc.oneof(
 );
 
 export const user = fc.stringMatching(/^[A-Za-z0-9_][A-Za-z0-9_.-]{0,30}\$?$/);
+
+const deviceAccount = fc.stringMatching(/^revtun-[a-z0-9_-]{1,24}$/);
 
 export const port = fc.integer({ min: 1, max: 65535 });
 
@@ -60,12 +62,15 @@ export const tunnelOf = (scope: Scope): fc.Arbitrary<Tunnel> =>
   fc.record({
     name,
     scope: fc.constant(scope),
-    host, user, port,
+    host,
+    user: fc.oneof({ weight: 3, arbitrary: user }, deviceAccount),
+    port,
     jump: fc.array(fc.record({ host, user, port }), { maxLength: 2 }),
     forwards,
     identityFile: keyPath,
     keepalive: fc.integer({ min: 1, max: 3600 }),
     ciphers,
-  });
+    release: fc.boolean(),
+  }).map((drawn) => ({ ...drawn, release: drawn.release && isDeviceAccount(drawn.user) }));
 
 export const tunnel = fc.oneof(tunnelOf('system'), tunnelOf('user'));

@@ -14,6 +14,7 @@ export function exampleTunnel(changes: Partial<Tunnel> = {}): Tunnel {
     identityFile: '/root/.ssh/id_ed25519',
     keepalive: 4,
     ciphers: 'default',
+    release: false,
     ...changes,
   };
 }

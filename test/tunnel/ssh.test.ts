@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from '@jest/globals';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { checkArgv, sshConfig, tunnelArgv } from '../../src/tunnel/ssh.ts';
+import { checkArgv, ONE_TRY, sshConfig, tunnelArgv } from '../../src/tunnel/ssh.ts';
 import { execute } from '../lab/child.ts';
 import { freshFolder } from '../lab/paths.ts';
 import { exampleTunnel, forwards } from './example.ts';
@@ -23,7 +23,7 @@ describe("the tunnel's command line", () => {
       forwards: forwards('-R 1:a:2', '-L /run/x y:b:3', '-D *:4'),
     });
     expect(tunnelArgv(tunnel, 'CONFIG')).toEqual([
-      '/usr/bin/ssh', '-fNTy', '-F', 'CONFIG', '-J', 'me@gate:22,[::1]:2', '-R', '1:a:2', '-L', '/run/x y:b:3', '-D', '*:4', '-p', '2222', '--', 'pi@2001:db8::1',
+      '/usr/bin/ssh', '-fNTy', '-o', 'ConnectTimeout=15', '-F', 'CONFIG', '-J', 'me@gate:22,[::1]:2', '-R', '1:a:2', '-L', '/run/x y:b:3', '-D', '*:4', '-p', '2222', '--', 'pi@2001:db8::1',
     ]);
   });
 
@@ -31,6 +31,7 @@ describe("the tunnel's command line", () => {
     expect(checkArgv(exampleTunnel(), 'CONFIG', ['-v', '-N'], forwards('-D 1'))).toEqual(
       ['/usr/bin/ssh', '-v', '-N', '-F', 'CONFIG', '-D', '1', '-p', '22', '--', 'pi@tunl.example.com']);
     expect(checkArgv(exampleTunnel(), 'CONFIG', [])).not.toContain('-R');
+    expect(checkArgv(exampleTunnel(), 'CONFIG', ['-T'], [], ['hello']).slice(-3)).toEqual(['--', 'pi@tunl.example.com', 'hello']);
   });
 
   /** What ssh makes of the argv, connecting nowhere. */
@@ -58,12 +59,24 @@ describe("the tunnel's command line", () => {
     const values = await resolved(tunnelArgv(exampleTunnel({ ciphers: 'aes128-ctr', keepalive: 7 }), 'CONFIG'), sshConfig(exampleTunnel({ ciphers: 'aes128-ctr', keepalive: 7 }), '/etc/r t/known_hosts'));
     expect(Object.fromEntries([
       'batchmode', 'exitonforwardfailure', 'identityfile', 'identitiesonly', 'identityagent', 'stricthostkeychecking', 'userknownhostsfile', 'globalknownhostsfile',
-      'updatehostkeys', 'serveraliveinterval', 'serveralivecountmax', 'controlmaster', 'permitlocalcommand', 'forwardagent', 'ciphers', 'connecttimeout', 'preferredauthentications',
+      'updatehostkeys', 'serveraliveinterval', 'serveralivecountmax', 'controlmaster', 'permitlocalcommand', 'forwardagent', 'ciphers', 'connecttimeout', 'connectionattempts', 'preferredauthentications',
     ].map((key) => [key, values.get(key)]))).toEqual({
       batchmode: 'yes', exitonforwardfailure: 'yes', identityfile: '${CREDENTIALS_DIRECTORY}/key', identitiesonly: 'yes', identityagent: 'none',
       stricthostkeychecking: 'true', userknownhostsfile: '/etc/r t/known_hosts', globalknownhostsfile: '/dev/null',
       updatehostkeys: 'false', serveraliveinterval: '7', serveralivecountmax: '2', controlmaster: 'false', permitlocalcommand: 'no', forwardagent: 'no',
-      ciphers: 'aes128-ctr', connecttimeout: '10', preferredauthentications: 'publickey',
+      ciphers: 'aes128-ctr', connecttimeout: '5', connectionattempts: '60', preferredauthentications: 'publickey',
     });
+  });
+
+  test.each([
+    ['the service', undefined, 0, '5', '60'],
+    ['the service behind a jump host', undefined, 1, '5', '60'],
+    ['the service behind two jump hosts', undefined, 2, '10', '60'],
+    ['a check', ONE_TRY, 2, '10', '1'],
+  ] as const)('lets %s try as long as it should', async (_who, patience, hops, timeout, attempts) => {
+    const tunnel = exampleTunnel({ jump: Array.from({ length: hops }, () => ({ host: 'gate', user: 'me', port: 22 })) });
+    // As a jump host sees it: nothing but the configuration.
+    const values = await resolved(['/usr/bin/ssh', '-T', '-F', 'CONFIG', '--', 'gate'], sshConfig(tunnel, '/known_hosts', patience));
+    expect([values.get('connecttimeout'), values.get('connectionattempts')]).toEqual([timeout, attempts]);
   });
 });

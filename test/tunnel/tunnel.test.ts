@@ -78,6 +78,7 @@ describe('the record', () => {
       ['IdentityFile', '/root/.ssh/id_ed25519'],
       ['ServerAliveInterval', '4'],
       ['Ciphers', 'default'],
+      ['ReleaseOnArrival', 'no'],
     ]);
   });
 
