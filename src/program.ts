@@ -7,6 +7,7 @@ import { readSshCommand } from './input/sshCommand.ts';
 import type { Identity, Machine } from './machine/machine.ts';
 import { makeOutput, type Output } from './output.ts';
 import { version } from './package.ts';
+import { addServerCommands, SERVER_COMMANDS } from './serverProgram.ts';
 import { parseName } from './tunnel/tunnel.ts';
 
 /** What the process gives to the program. */
@@ -101,9 +102,9 @@ function commandTree(proc: Process, output: Output, sshCommand: readonly string[
     .summary('stop, disable and remove; says what it left on purpose')
     .action(async (names: string[], { all }: { all?: boolean }, command: Command) => {
       const draft = await draftOf(command);
+      const meant = (names.length > 0 || all === true || draft.name === undefined ? names : [draft.name]).map((name) => readName(name));
       const { uninstall } = await import('./commands/uninstall.ts');
-      const meant = names.length > 0 || all === true || draft.name === undefined ? names : [draft.name];
-      await uninstall(context, meant.map((name) => readName(name)), all === true, draft);
+      return uninstall(context, meant, all === true, draft);
     });
 
   withFields(program.command('list'), only('json', 'quiet'))
@@ -149,6 +150,8 @@ function commandTree(proc: Process, output: Output, sshCommand: readonly string[
       const { demo } = await import('./commands/demo.ts');
       await demo(context);
     });
+
+  addServerCommands(program, { context, draftOf, withFields });
   return program;
 }
 
@@ -218,7 +221,8 @@ function commandFirst(words: readonly string[], program: Command): string[] {
   const isCommand = program.commands.some((command) => command.name() === words[at]);
   const before = words.slice(0, at);
   const areSwitches = before.every((word) => FIELDS.some((field) => isSwitch(field) && field.flags.split(', ').includes(word)));
-  return at > 0 && isCommand && areSwitches ? [words[at]!, ...before, ...words.slice(at + 1)] : [...words];
+  const length = words[at] === 'server' && SERVER_COMMANDS.includes(words[at + 1] ?? '') ? 2 : 1;
+  return at > 0 && isCommand && areSwitches ? [...words.slice(at, at + length), ...before, ...words.slice(at + length)] : [...words];
 }
 
 /** Our words, and the ssh command after `--`. */

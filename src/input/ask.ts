@@ -32,6 +32,8 @@ export interface Ask {
   readonly oneOf: <T>(message: string, choices: readonly Choice<T>[], preset?: T) => Promise<T>;
   /** At least one of them. */
   readonly someOf: <T>(message: string, choices: readonly Choice<T>[]) => Promise<readonly T[]>;
+  /** Text that the screen does not show. */
+  readonly secret: (message: string) => Promise<string>;
   /** Waits for Enter. */
   readonly enter: (message: string) => Promise<void>;
 }
@@ -61,6 +63,7 @@ export function openAsk(signal: AbortSignal): Ask {
       await put('select', { message, choices, default: preset, pageSize: PAGE, loop: false }) as T,
     someOf: async <T>(message: string, choices: readonly Choice<T>[]) =>
       await put('checkbox', { message, choices, pageSize: PAGE, loop: false, required: true, shortcuts: { all: null, invert: null } }) as readonly T[],
+    secret: async (words) => String(await put('password', { message: words, mask: false })),
     enter: async (words) => void (await put('input', { message: words })),
   };
 }
@@ -101,6 +104,7 @@ const THEMES = {
   input: { style: { message } },
   confirm: { style: { message } },
   search: { style: { message, keysHelpTip } },
+  password: { style: { message } },
   select: { style: { message, keysHelpTip, description } },
   checkbox: { style: { message, keysHelpTip, description } },
 } as const;

@@ -1,0 +1,74 @@
+# What is to be known of a server's end, for root: sh -c THIS sh PATH…, where the last PATH is the directory of keys.
+# Each part is a line of a name and its bytes in base64, so that no file and no name can pass for another part.
+# However many devices there are, no program is started for each.
+PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+LC_ALL=C
+export PATH LC_ALL
+umask 077
+
+part() {
+  printf '%s ' "$1"
+  shift
+  "$@" 2>/dev/null | base64 | tr -d '\n'
+  echo
+}
+
+# A version that knows no -V says its own all the same.
+openssh() { sshd -V 2>&1; }
+settings() { printf '%s\n' "$settings"; }
+complaint() { sshd -t 2>&1; }
+host_keys() {
+  settings | while read -r keyword path; do
+    if [ "$keyword" = hostkey ]; then cat -- "$path.pub"; fi
+  done
+}
+tools() {
+  for tool in semanage restorecon; do command -v "$tool" >/dev/null && echo "$tool"; done
+  [ -d /run/systemd/system ] && echo systemd
+  [ "$(cat /sys/fs/selinux/enforce)" = 1 ] && echo enforcing
+}
+# In this order: is-active answers each with a line.
+units() { systemctl is-active ssh.service sshd.service ssh.socket sshd.socket; }
+accounts() { awk -F: '$1 ~ /^revtun-/ || ($3 > 65535 && $3 < 100000)' /etc/passwd; }
+groups() { awk -F: '$1 ~ /^revtun-/' /etc/group; }
+nodes() { find "$@" -maxdepth 0 -printf '%p\0%y\0%m\0%U\0%G\0'; }
+key_nodes() { find "$keys" -mindepth 1 -maxdepth 1 -printf '%f\0%y\0%m\0%U\0%G\0'; }
+# Lines of "FILE NUL line".
+key_lines() { find "$keys" -mindepth 1 -maxdepth 1 -type f ! -name '*[!0-9]*' -exec grep -aHZ '' {} +; }
+clock() {
+  date +%s
+  cut -d ' ' -f 1 /proc/uptime
+  getconf CLK_TCK
+  printf '\1\0' | od -An -tu2
+}
+# Sockets that listen (0A) or are connected (01): local, remote, state, uid, inode (proc(5)).
+sockets() { cat /proc/net/tcp /proc/net/tcp6 | awk '$4 == "0A" || $4 == "01" { print $2, $3, $4, $8, $10 }'; }
+processes() { printf '%s\n' "$processes"; }
+pids() { processes | cut -s -d ' ' -f 1 | sed "s|.*|/proc/&/$1|"; }
+started() { pids stat | xargs -r cat; }
+opened() { pids fd | xargs -r sh -c 'exec find "$@" -lname "socket:*" -printf "%h %l\n"' sh; }
+
+for keys; do :; done
+settings=$(sshd -T 2>/dev/null)
+# Of accounts in the range of ours.
+processes=$(find /proc -maxdepth 1 -name '[1-9]*' -uid +65535 -uid -100000 -printf '%f %U\n' 2>/dev/null)
+part openssh openssh
+part settings settings
+part complaint complaint
+part hostkeys host_keys
+part tools tools
+part units units
+part accounts accounts
+part groups groups
+part ephemeral cat /proc/sys/net/ipv4/ip_local_port_range
+part clock clock
+part sockets sockets
+part processes processes
+part started started
+part opened opened
+part nodes nodes "$@"
+part keynodes key_nodes
+part keylines key_lines
+for path; do
+  if [ -f "$path" ]; then part "file:$path" cat -- "$path"; fi
+done
