@@ -83,7 +83,7 @@ export const FIELDS: readonly Field[] = [
 
   { key: 'name', group: 'service', flags: '--name <NAME>', help: 'what the tunnel is called here (default: after the host)', parse: parseName },
   { key: 'scope', group: 'service', flags: '--scope <system|user>', help: 'a service of the system or of this user (default: system for root)', parse: parseScope },
-  { key: 'keepalive', group: 'service', flags: '--keepalive <SECONDS>', help: 'probe a silent link this often; three times that, and it is given up (default 4)', parse: parseKeepalive },
+  { key: 'keepalive', group: 'service', flags: '--keepalive <SECONDS>', help: 'probe a silent link this often; four times that, and it is given up (default 3)', parse: parseKeepalive },
   { key: 'cipher', group: 'service', flags: '--cipher <LIST>', help: "as ssh -c; \"default\": ssh's own order (default: AES-GCM first where the processor has AES)", parse: parseCiphers },
   { key: 'noRelease', group: 'service', flags: '--no-release', help: "do not end this account's other sessions on the server before connecting (revtun- accounts)" },
 

@@ -30,10 +30,11 @@ export const isDeviceAccount = (user: string) => user.startsWith('revtun-');
 
 /**
  * ssh gives up a silent link after `ServerAliveInterval * (ServerAliveCountMax + 1)` seconds (clientloop.c), here
- * 4 * 3 = 12: inside the 15 s that we promise, and lenient enough for one lost reply.
+ * 3 * 4 = 12: inside the 15 s that we promise, and lenient enough for lost replies. Where the address of this machine
+ * has changed, the first probe already is answered by a reset.
  */
-export const DEFAULT_KEEPALIVE = 4;
-export const KEEPALIVE_PROBES = 2;
+export const DEFAULT_KEEPALIVE = 3;
+export const KEEPALIVE_PROBES = 3;
 
 /** Seconds after which a silent link is given up. */
 export const silenceLimit = (tunnel: Pick<Tunnel, 'keepalive'>) => tunnel.keepalive * (KEEPALIVE_PROBES + 1);

@@ -55,7 +55,7 @@ describe('a tunnel of the system, by flags', () => {
 
   test('changed flags show what differs and are applied', async () => {
     const { code, stdout } = await world.revtun(flags('--keepalive', '7'));
-    expect([code, stdout]).toEqual([0, expect.stringMatching(/- ServerAliveInterval 4\n\+ ServerAliveInterval 7\n/)]);
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/- ServerAliveInterval 3\n\+ ServerAliveInterval 7\n/)]);
     expect(await world.device.readFile('/etc/revtun/home/ssh_config')).toContain('ServerAliveInterval 7');
   });
 

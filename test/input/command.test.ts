@@ -104,7 +104,7 @@ describe('a run that says less than is installed', () => {
     ({ name: tunnel.name, scope: tunnel.scope, places: placesOf(tunnel.scope, tunnel.name, ''), tunnel, lingering: false });
 
   test.each<[Partial<Tunnel>, Draft, Partial<Tunnel>, string[]]>([
-    [{ keepalive: 9 }, {}, {}, ['  --keepalive: now 9, would become 4']],
+    [{ keepalive: 9 }, {}, {}, ['  --keepalive: now 9, would become 3']],
     [{ ciphers: 'aes128-ctr' }, {}, {}, ['  --cipher: now aes128-ctr, would become default']],
     [{ jump: [{ host: 'a', user: 'b', port: 1 }] }, {}, {}, ['  --jump: now b@a:1, would become not set']],
     [{ port: 2222, user: 'ann' }, { host: { host: 'tunl.example.com' } }, {}, ['  --user: now ann, would become pi', '  --port: now 2222, would become 22']],

@@ -48,7 +48,7 @@ test('what nobody said comes from our defaults', async () => {
   expect(tunnel).toEqual({
     name: 'tunl.example.com', scope: 'user', host: 'tunl.example.com', user: 'pi', port: 22, jump: [],
     forwards: forwards('-R 127.0.0.1:22222:localhost:22'),
-    identityFile: join(caller.who.home, '.ssh/id_ed25519'), keepalive: 4, ciphers: 'default', release: false,
+    identityFile: join(caller.who.home, '.ssh/id_ed25519'), keepalive: 3, ciphers: 'default', release: false,
   });
   expect(notes).toEqual([]);
 });

@@ -12,7 +12,7 @@ export function exampleTunnel(changes: Partial<Tunnel> = {}): Tunnel {
     jump: [],
     forwards: forwards('-R 127.0.0.1:22222:localhost:22'),
     identityFile: '/root/.ssh/id_ed25519',
-    keepalive: 4,
+    keepalive: 3,
     ciphers: 'default',
     release: false,
     ...changes,

@@ -63,7 +63,7 @@ describe("the tunnel's command line", () => {
     ].map((key) => [key, values.get(key)]))).toEqual({
       batchmode: 'yes', exitonforwardfailure: 'yes', identityfile: '${CREDENTIALS_DIRECTORY}/key', identitiesonly: 'yes', identityagent: 'none',
       stricthostkeychecking: 'true', userknownhostsfile: '/etc/r t/known_hosts', globalknownhostsfile: '/dev/null',
-      updatehostkeys: 'false', serveraliveinterval: '7', serveralivecountmax: '2', controlmaster: 'false', permitlocalcommand: 'no', forwardagent: 'no',
+      updatehostkeys: 'false', serveraliveinterval: '7', serveralivecountmax: '3', controlmaster: 'false', permitlocalcommand: 'no', forwardagent: 'no',
       ciphers: 'aes128-ctr', connecttimeout: '5', connectionattempts: '60', preferredauthentications: 'publickey',
     });
   });
