@@ -14,13 +14,13 @@ export interface Patience {
 export const ONE_TRY: Patience = { attempts: 1, connectTimeout: 10 };
 
 /**
- * The service goes on for as long as systemd lets it (TimeoutStartSec=), so that no pause for a refused key comes
- * after a network that is only away. Linux sends a SYN again after 1, 3 and 7 s: to begin anew after 5 s leaves no gap
- * longer than 3 s. Behind two jump hosts, a banner comes only after two logins.
+ * While the network is away, ssh connects again every second, and it takes no less than five until it gives up: that is
+ * how the service tells this from a refusal, after which it has to wait. Linux sends a SYN again after 1, 3 and 7 s: to
+ * begin anew after 5 s leaves no gap longer than 3 s. Behind two jump hosts, a banner comes only after two logins.
  */
-const patienceOf = ({ jump }: Tunnel): Patience => ({ attempts: 60, connectTimeout: jump.length > 1 ? 10 : 5 });
+const patienceOf = ({ jump }: Tunnel): Patience => ({ attempts: 6, connectTimeout: jump.length > 1 ? 10 : 5 });
 
-/** Seconds for the way through jump hosts, each with its own attempts and login: less than TimeoutStartSec=. */
+/** Seconds for the way through jump hosts, each with its own attempts and login. */
 const JUMP_TIMEOUT = 15;
 
 /** Where the files are that an ssh of ours reads. */

@@ -142,7 +142,7 @@ export function makeHost({ name, sandbox, network, disk }: HostParts): Host {
   const writeFile: Host['writeFile'] = async (path, text, { mode = 0o644, owner = 'root' } = {}) => {
     await onDisk(['sh', '-c', writeScript, 'sh', path, mode.toString(8), owner], text);
   };
-  const waitBooted: Host['waitBooted'] = async (timeoutMs = 30_000) => {
+  const waitBooted: Host['waitBooted'] = async (timeoutMs = 90_000) => {
     const { stdout } = await waitFor(
       async () => {
         const result = await run(['systemctl', 'is-system-running', '--wait'], { timeoutMs });

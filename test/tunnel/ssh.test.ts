@@ -64,14 +64,14 @@ describe("the tunnel's command line", () => {
       batchmode: 'yes', exitonforwardfailure: 'yes', identityfile: '${CREDENTIALS_DIRECTORY}/key', identitiesonly: 'yes', identityagent: 'none',
       stricthostkeychecking: 'true', userknownhostsfile: '/etc/r t/known_hosts', globalknownhostsfile: '/dev/null',
       updatehostkeys: 'false', serveraliveinterval: '7', serveralivecountmax: '3', controlmaster: 'false', permitlocalcommand: 'no', forwardagent: 'no',
-      ciphers: 'aes128-ctr', connecttimeout: '5', connectionattempts: '60', preferredauthentications: 'publickey',
+      ciphers: 'aes128-ctr', connecttimeout: '5', connectionattempts: '6', preferredauthentications: 'publickey',
     });
   });
 
   test.each([
-    ['the service', undefined, 0, '5', '60'],
-    ['the service behind a jump host', undefined, 1, '5', '60'],
-    ['the service behind two jump hosts', undefined, 2, '10', '60'],
+    ['the service', undefined, 0, '5', '6'],
+    ['the service behind a jump host', undefined, 1, '5', '6'],
+    ['the service behind two jump hosts', undefined, 2, '10', '6'],
     ['a check', ONE_TRY, 2, '10', '1'],
   ] as const)('lets %s try as long as it should', async (_who, patience, hops, timeout, attempts) => {
     const tunnel = exampleTunnel({ jump: Array.from({ length: hops }, () => ({ host: 'gate', user: 'me', port: 22 })) });
