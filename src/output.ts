@@ -22,8 +22,9 @@ const MARKS = { done: ['green', '✔'], fault: ['red', '✖'], unknown: ['yellow
 export function makeOutput(json: boolean, quiet: boolean, stdout: NodeJS.WriteStream = process.stdout, stderr: NodeJS.WriteStream = process.stderr): Output {
   const forPeople = json ? stderr : stdout;
   const write = (stream: NodeJS.WriteStream, text: string) => void stream.write(text.endsWith('\n') ? text : `${text}\n`);
+  const tell = (stream: NodeJS.WriteStream, text: string) => write(stream, harmless(text));
   const progress = (text: string) => {
-    if (!quiet) write(forPeople, text);
+    if (!quiet) tell(forPeople, text);
   };
   return {
     json,
@@ -32,11 +33,14 @@ export function makeOutput(json: boolean, quiet: boolean, stdout: NodeJS.WriteSt
     mark: (mark, text) => {
       const [colour, sign] = MARKS[mark];
       // styleText looks at the stream and at NO_COLOR itself.
-      progress(`${styleText(colour, sign, { stream: forPeople })} ${text}`);
+      if (!quiet) write(forPeople, `${styleText(colour, sign, { stream: forPeople })} ${harmless(text)}`);
     },
-    notice: (text) => write(stderr, text),
+    notice: (text) => tell(stderr, text),
     object: (value) => {
       if (json) write(stdout, JSON.stringify(value));
     },
   };
 }
+
+/** Much of what is told was said by another machine: none of it may steer the terminal, or turn the direction of writing. */
+const harmless = (text: string) => text.replace(/(?![\n\t])[\p{Cc}\u{200E}\u{200F}\u{202A}-\u{202E}\u{2066}-\u{2069}]/gu, '\u{FFFD}');

@@ -85,24 +85,32 @@ function commandTree(proc: Process, output: Output, sshCommand: readonly string[
     .description('Install, enable, start and verify one tunnel. Without arguments on a terminal: a wizard.\nAn ssh command can be made permanent as it stands: revtun-setup install home -- ssh -NTR 22222:localhost:22 tunl.example.com')
     .action(async (name: string | undefined, _options, command: Command) => {
       const draft = await draftOf(command, name);
-      if (name !== undefined && draft.host === undefined && !words.includes('install')) throw mistyped(program, name);
+      if (name !== undefined && (draft.host ?? draft.serverAdmin) === undefined && !words.includes('install')) throw mistyped(program, name);
       const asksNothing = words.every((word) => word === 'install') && sshCommand === undefined;
       if (draft.wizard === true || (asksNothing && proc.terminal)) {
         if (!proc.terminal) throw usage('--wizard: there is no terminal to ask on.', 'Say it with flags: revtun-setup --help');
         const { wizard } = await import('./commands/wizard.ts');
         return wizard(context, draft);
       }
+      if (draft.serverAdmin) {
+        const { installBoth } = await import('./commands/installBoth.ts');
+        return installBoth(context, draft);
+      }
       const { install } = await import('./commands/install.ts');
       return install(context, draft);
     });
 
-  withFields(program.command('uninstall'), only('scope', 'dryRun', 'json', 'quiet', 'yes'))
+  withFields(program.command('uninstall'), only('serverAdmin', 'scope', 'dryRun', 'json', 'quiet', 'yes'))
     .argument('[NAME...]', 'which tunnels')
     .option('--all', 'every tunnel of the scope')
     .summary('stop, disable and remove; says what it left on purpose')
     .action(async (names: string[], { all }: { all?: boolean }, command: Command) => {
       const draft = await draftOf(command);
       const meant = (names.length > 0 || all === true || draft.name === undefined ? names : [draft.name]).map((name) => readName(name));
+      if (draft.serverAdmin) {
+        const { uninstallBoth } = await import('./commands/uninstallBoth.ts');
+        return uninstallBoth(context, meant, all === true, draft);
+      }
       const { uninstall } = await import('./commands/uninstall.ts');
       return uninstall(context, meant, all === true, draft);
     });

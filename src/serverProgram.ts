@@ -31,7 +31,8 @@ export function addServerCommands(program: Command, branch: Branch): void {
     });
   const fields = (...keys: (keyof Draft)[]) => keys.map(fieldOf);
   const changing = fields('dryRun', 'yes', 'json', 'quiet');
-  const looking = fields('json', 'quiet');
+  // What only looks has nothing to ask and nothing to leave undone: a script may say so all the same.
+  const looking = fields('json', 'quiet', 'yes', 'dryRun');
 
   withFields(server.command('setup'), changing)
     .argument('<DEST>', DEST)

@@ -33,20 +33,30 @@ $keys/$1" ] && [ -f "$keys/$1" ] || return 1
   done <"$keys/$1"
 }
 
-# Ends the account's other sessions, which may hold its port long after their device is gone.
+# Ends the account's other sessions, which may hold its port long after their device is gone. Only its own: the kernel
+# refuses the others.
 release() {
-  released=0
+  ended=' '
+  # What logind knows of is found here even where /proc hides sshd's processes (hidepid).
+  for scope in /sys/fs/cgroup/user.slice/user-"$1".slice/session-*.scope \
+    /sys/fs/cgroup/systemd/user.slice/user-"$1".slice/session-*.scope; do
+    while read -r pid; do end "$pid"; done <"$scope/cgroup.procs"
+  done 2>/dev/null
   for process in /proc/[0-9]*; do
-    # Only the account's own: the kernel would refuse the others anyway.
     # shellcheck disable=SC3067 # -O: dash, bash and busybox have it
     [ -O "$process" ] || continue
     { read -r program <"$process/comm"; } 2>/dev/null || continue
-    case $program in sshd | sshd-session) ;; *) continue ;; esac
-    # The parent serves the very login that asks.
-    [ "${process#/proc/}" != "$PPID" ] || continue
-    kill -KILL "${process#/proc/}" 2>/dev/null && released=$((released + 1))
+    case $program in sshd | sshd-session) end "${process#/proc/}" ;; esac
   done
-  echo "released $released"
+  # shellcheck disable=SC2086 # each is a word
+  set -- $ended
+  echo "released $#"
+}
+
+end() {
+  # The parent serves the very login that asks.
+  case "$ended $PPID $$ " in *" $1 "*) return ;; esac
+  kill -KILL "$1" 2>/dev/null && ended="$ended$1 "
 }
 
 if [ "${1-}" = admit ]; then
@@ -60,5 +70,5 @@ case $(id -un) in
 esac
 case ${SSH_ORIGINAL_COMMAND-} in
   hello) echo 'revtun-device 1' ;;
-  *) release ;;
+  *) release "$(id -u)" ;;
 esac

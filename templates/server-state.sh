@@ -17,6 +17,13 @@ part() {
 openssh() { sshd -V 2>&1; }
 settings() { printf '%s\n' "$settings"; }
 complaint() { sshd -t 2>&1; }
+# sshd writes its pid file anew whenever it has read its configuration; while it debugs, it names the files of it.
+# shellcheck disable=SC2016 # the words are those of the shell within
+unread() {
+  pid_file=$(settings | sed -n 's/^pidfile //p')
+  [ -f "$pid_file" ] || return
+  sshd -T -ddd 2>&1 | tr -d '\r' | sed -n 's/^debug2: load_server_config: filename //p' | xargs -r -d '\n' sh -c 'find "$@" -newercm "$0"' "$pid_file"
+}
 host_keys() {
   settings | while read -r keyword path; do
     if [ "$keyword" = hostkey ]; then cat -- "$path.pub"; fi
@@ -29,9 +36,10 @@ tools() {
 }
 # In this order: is-active answers each with a line.
 units() { systemctl is-active ssh.service sshd.service ssh.socket sshd.socket; }
-accounts() { awk -F: '$1 ~ /^revtun-/ || ($3 > 65535 && $3 < 100000)' /etc/passwd; }
+accounts() { awk -F: '$1 ~ /^revtun[-_]/ || ($3 > 65535 && $3 < 100000)' /etc/passwd; }
 groups() { awk -F: '$1 ~ /^revtun-/' /etc/group; }
 nodes() { find "$@" -maxdepth 0 -printf '%p\0%y\0%m\0%U\0%G\0'; }
+empty_directories() { find "$@" -maxdepth 0 -type d -empty -printf '%p\0'; }
 key_nodes() { find "$keys" -mindepth 1 -maxdepth 1 -printf '%f\0%y\0%m\0%U\0%G\0'; }
 # Lines of "FILE NUL line".
 key_lines() { find "$keys" -mindepth 1 -maxdepth 1 -type f ! -name '*[!0-9]*' -exec grep -aHZ '' {} +; }
@@ -55,6 +63,7 @@ processes=$(find /proc -maxdepth 1 -name '[1-9]*' -uid +65535 -uid -100000 -prin
 part openssh openssh
 part settings settings
 part complaint complaint
+part unread unread
 part hostkeys host_keys
 part tools tools
 part units units
@@ -67,8 +76,14 @@ part processes processes
 part started started
 part opened opened
 part nodes nodes "$@"
+part empty empty_directories "$@"
 part keynodes key_nodes
 part keylines key_lines
 for path; do
-  if [ -f "$path" ]; then part "file:$path" cat -- "$path"; fi
+  # One that cannot be read to its end is not told as if it were shorter.
+  if [ -f "$path" ] && bytes=$(base64 <"$path" 2>/dev/null); then
+    printf 'file:%s ' "$path"
+    printf %s "$bytes" | tr -d '\n'
+    echo
+  fi
 done

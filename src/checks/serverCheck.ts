@@ -4,7 +4,8 @@ import { expectedSettings } from '../server/content.ts';
 import { type Device, isPublicDevice, keyFileOf } from '../server/device.ts';
 import { SERVER } from '../server/places.ts';
 import { type Account, DEVICE_COMMENT, DEVICE_UIDS, parseParts, parseSettings, type ServerState } from '../server/state.ts';
-import { overridingLine, readLines, type SshdLine } from './sshdLines.ts';
+import { conditionalLines, overridingLine, placeOf, readLines, type SshdLine } from './sshdLines.ts';
+import { matchesPatterns } from './sshdPatterns.ts';
 
 /** One thing that was looked at on a server. */
 export interface ServerFinding {
@@ -87,15 +88,27 @@ function checkSettings(state: ServerState, account: Account, seen: ReadonlyMap<s
   const device = account.name.replace(/^revtun-/, '');
   if (seen.size === 0) return [unknown('not-asked', `sshd does not say what holds for ${account.name}.`, { device })];
   const isPublic = state.groups.get(SERVER.publicGroup) === account.gid;
-  const wrong = [...expectedSettings(new Set(state.settings.keys()), { public: isPublic })].map(([keyword, values]) => [keyword, values.join(' ')] as const)
-    .filter(([keyword, wanted]) => valueOf(seen, keyword) !== wanted);
-  if (wrong.length === 0) return [{ finding: 'settings', level: 'ok', says: `${account.name}: sshd admits its port and nothing else`, device }];
-  return wrong.map(([keyword, wanted]): ServerFinding => {
+  const expected = expectedSettings(new Set(state.settings.keys()), { public: isPublic });
+  const wrong = [...expected].map(([keyword, values]) => [keyword, values.join(' ')] as const).filter(([keyword, wanted]) => valueOf(seen, keyword) !== wanted);
+  const groups = [isPublic ? SERVER.publicGroup : SERVER.group];
+  const sometimes = conditionalLines(lines, new Set(expected.keys()), account.name, groups).map((line): ServerFinding => {
+    const [keyword = '', ...value] = line.text.split(/[\s=]+/);
+    const wanted = (expected.get(keyword.toLowerCase()) ?? []).join(' ');
+    const says = `${account.name}: ${placeOf(line)} comes before the settings for devices, and makes ${keyword} "${value.join(' ')}" for some addresses.`;
+    return { finding: 'setting', level: 'fault', says, device, setting: { keyword: keyword.toLowerCase(), seen: value.join(' '), wanted, where: placeOf(line) } };
+  });
+  const denied = ([['denyusers', [account.name]], ['denygroups', groups]] as const).flatMap(([keyword, names]): ServerFinding[] => {
+    const patterns = (seen.get(keyword) ?? []).flatMap((line) => line.split(' '));
+    if (!names.some((name) => matchesPatterns(name, patterns))) return [];
+    return [{ finding: 'setting', level: 'fault', says: `${account.name}: ${keyword} of sshd keeps it out.`, device, setting: { keyword, seen: patterns.join(' '), wanted: '', where: overridingLine(lines, keyword, '') ?? null } }];
+  });
+  if (wrong.length + sometimes.length + denied.length === 0) return [{ finding: 'settings', level: 'ok', says: `${account.name}: sshd admits its port and nothing else`, device }];
+  return [...denied, ...sometimes, ...wrong.map(([keyword, wanted]): ServerFinding => {
     const value = valueOf(seen, keyword);
     const where = overridingLine(lines, keyword, value);
     const says = `${account.name}: ${keyword} is "${value}" instead of "${wanted}"${where === undefined ? '' : `, by ${where}`}.`;
     return { finding: 'setting', level: 'fault', says, device, setting: { keyword, seen: value, wanted, where: where ?? null } };
-  });
+  })];
 }
 
 const valueOf = (settings: ReadonlyMap<string, readonly string[]>, keyword: string) => (settings.get(keyword) ?? []).join(' ');
@@ -104,7 +117,7 @@ const valueOf = (settings: ReadonlyMap<string, readonly string[]>, keyword: stri
 function checkKeepalive({ openssh }: ServerState): ServerFinding[] {
   const version = Number(/OpenSSH_(\d+\.\d+)/.exec(openssh)?.[1]);
   const doubled = version >= 9.2 && version <= 9.4;
-  return [ok('client-alive', `a session whose device is gone without a word ends after ${doubled ? `80 s (40 s with another version than ${openssh}, which takes twice as long)` : '40 s'}, or as soon as the device is back`)];
+  return [ok('client-alive', `a session whose device is gone without a word ends after ${doubled ? `80 s (${openssh} takes twice as long as it is told)` : '40 s'}, or as soon as the device is back`)];
 }
 
 function checkPenalties({ settings, connections }: ServerState): ServerFinding[] {
@@ -121,7 +134,7 @@ function checkPenalties({ settings, connections }: ServerState): ServerFinding[]
 function checkStartups({ settings, devices }: ServerState): ServerFinding[] {
   const startups = valueOf(settings, 'maxstartups');
   const begin = Number(startups.split(':')[0]);
-  if (!(devices.length > begin)) return [ok('max-startups', `${devices.length} devices may log in at once (MaxStartups ${startups})`)];
+  if (!(devices.length > begin)) return [ok('max-startups', `${devices.length} ${devices.length === 1 ? 'device' : 'devices'} may log in at once (MaxStartups ${startups})`)];
   return [unknown('max-startups', `${devices.length} devices come at once after the server was down, and sshd drops some of more than ${begin}: they try again. For more at once: MaxStartups ${2 * devices.length}:30:${4 * devices.length}`)];
 }
 

@@ -1,6 +1,7 @@
 import { dirname } from 'node:path';
 import { SERVER } from '../server/places.ts';
 import { isOurs } from '../template.ts';
+import { matchesPatterns } from './sshdPatterns.ts';
 
 /** A line of sshd's configuration, in the order in which sshd reads them. */
 export interface SshdLine {
@@ -40,9 +41,33 @@ export function overridingLine(lines: readonly SshdLine[], keyword: string, valu
   const ours = lines.findIndex(({ text }) => isOurs(text));
   const said = lines.filter(({ text, match }, at) => keywordOf(text) === keyword && (ours === -1 || (at < ours && match !== undefined)));
   const found = said.find(({ text }) => plain(text).endsWith(plain(value))) ?? said[0];
-  return found && `${found.file}:${found.number}${found.match === undefined ? '' : ` (Match ${found.match})`}`;
+  return found && placeOf(found);
 }
 
 const keywordOf = (text: string) => /^\w+/.exec(text)?.[0].toLowerCase();
 
 const plain = (text: string) => text.replaceAll('"', '').replace(/\s+/g, ' ').trim().toLowerCase();
+
+/**
+ * Lines of Match blocks that stand before ours and hold for an account when it comes from, or to, some addresses only:
+ * what sshd says of one login cannot show them.
+ */
+export function conditionalLines(lines: readonly SshdLine[], keywords: ReadonlySet<string>, user: string, groups: readonly string[]): SshdLine[] {
+  const ours = lines.findIndex(({ text }) => isOurs(text));
+  return lines.slice(0, Math.max(ours, 0)).filter(({ text, match }) =>
+    match !== undefined && keywords.has(keywordOf(text) ?? '') && dependsOnAddress(match) && mayHoldFor(match, user, groups));
+}
+
+const criteriaOf = (match: string) => [...match.replaceAll('"', '').matchAll(/(\w+)(?:\s*=\s*|\s+)(\S+)/g)].map(([, criterion = '', patterns = '']) => [criterion.toLowerCase(), patterns.split(',')] as const);
+
+const dependsOnAddress = (match: string) => criteriaOf(match).some(([criterion]) => /^(host|address|localaddress|localport|rdomain)$/.test(criterion));
+
+function mayHoldFor(match: string, user: string, groups: readonly string[]): boolean {
+  return criteriaOf(match).every(([criterion, patterns]) => {
+    if (criterion === 'user') return matchesPatterns(user, patterns);
+    return criterion !== 'group' || groups.some((group) => matchesPatterns(group, patterns));
+  });
+}
+
+/** `FILE:NUMBER (Match …)`. */
+export const placeOf = ({ file, number, match }: SshdLine) => `${file}:${number}${match === undefined ? '' : ` (Match ${match})`}`;

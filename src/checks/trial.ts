@@ -1,6 +1,6 @@
 import { ExitCode, ExpectedError } from '../errors.ts';
 import { type Forward, formatForward } from '../tunnel/forward.ts';
-import { authorizedKeysLine, remoteForwards, serverOf, type Tunnel } from '../tunnel/tunnel.ts';
+import { authorizedKeysLine, isDeviceAccount, remoteForwards, serverOf, type Tunnel } from '../tunnel/tunnel.ts';
 import { REACH_LIMIT } from './hostKey.ts';
 import { sshError } from './sshFailure.ts';
 import type { Workbench } from './workbench.ts';
@@ -37,6 +37,13 @@ const hasEntered = (said: string) => /Entering interactive session/.test(said);
 /** The server does not let this key in: only a person can change that. */
 function keyRefused(tunnel: Tunnel, publicKey: string, said: string): ExpectedError {
   const error = sshError(serverOf(tunnel), said);
+  const device = tunnel.user.replace(/^revtun-/, '');
+  if (isDeviceAccount(tunnel.user)) {
+    return new ExpectedError(
+      ExitCode.personNeeded, 'key-refused', error.message,
+      `Whoever administers ${tunnel.host} can admit this key (the line below, in a file): revtun-setup server add ${device} --key FILE.pub ${tunnel.host}\n${publicKey}`,
+    );
+  }
   return new ExpectedError(
     ExitCode.personNeeded, 'key-refused', error.message,
     `Append this line to ~/.ssh/authorized_keys of ${tunnel.user} on ${tunnel.host}, then run this again:\n${authorizedKeysLine(tunnel, publicKey)}`,
@@ -54,7 +61,9 @@ function forwardRefused(tunnel: Tunnel, forwards: readonly Forward[], publicKey:
     return refuse('forwarding-disabled', 'port forwarding is switched off there for this account or key.', `On the server: set AllowTcpForwarding to yes or remote in sshd_config for ${tunnel.user}; in authorized_keys, "restrict" needs "port-forwarding" beside it.`);
   }
   if (/port forwarding refused/.test(said)) {
-    return refuse('listen-not-permitted', 'this key or account may not listen there (permitlisten or PermitListen does not match).', `On the server, the key's line should be:\n${authorizedKeysLine(tunnel, publicKey)}\n(permitlisten compares the address as it is asked for; another one is asked for with --bind, for example --bind localhost.)`);
+    const why = 'this key or account may not listen there (permitlisten or PermitListen does not match).';
+    if (isDeviceAccount(tunnel.user)) return refuse('listen-not-permitted', why, `Each device has one port and address there; see: revtun-setup server list ${tunnel.host}`);
+    return refuse('listen-not-permitted', why, `On the server, the key's line should be:\n${authorizedKeysLine(tunnel, publicKey)}\n(permitlisten compares the address as it is asked for; another one is asked for with --bind, for example --bind localhost.)`);
   }
   const port = forward && 'port' in forward.listen ? forward.listen.port : 0;
   if (port > 0 && port < 1024 && tunnel.user !== 'root') {

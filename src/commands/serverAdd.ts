@@ -1,9 +1,8 @@
 import { readPublicKey } from '../checks/publicKeyFile.ts';
 import type { Draft } from '../input/fields.ts';
-import { type DeviceWish, planServerAdd, requireSetUp } from '../plan/serverDevices.ts';
+import { accountAfterAdd, type DeviceWish, planServerAdd, requireSetUp } from '../plan/serverDevices.ts';
 import { commandLine } from '../shell.ts';
 import { accountOf, type Device, isPublicDevice } from '../server/device.ts';
-import { readServer } from '../server/state.ts';
 import { type Destination, formatDestination } from '../tunnel/destination.ts';
 import { wrapCommand } from '../wrap.ts';
 import type { Context } from './context.ts';
@@ -25,9 +24,13 @@ export async function serverAdd(context: Context, destination: Destination, { ke
     const { device, steps } = planServerAdd(state, { ...wish, publicKey });
     const hostKey = hostKeyOf(state);
     const made = await change(at, steps, draft);
-    if (draft.dryRun !== true) await requireKept(at, made.changed ? await readServer(at.server) : state, made, [accountOf(device.name)]);
+    if (draft.dryRun !== true) {
+      // Only sshd's answer is news: to read all devices again would keep the next add waiting.
+      const account = accountAfterAdd(state, device);
+      await requireKept(at, { ...state, accounts: new Map(state.accounts).set(account.name, account) }, made, [account.name]);
+    }
     const install = installArgv(device, way, hostKey, keyFile);
-    tell(at, device, way, install, made.steps.length === 0);
+    tell(at, device, way, install, { unchanged: made.steps.length === 0, dryRun: draft.dryRun === true });
     at.output.object({
       ok: true, changed: made.changed, device: device.name, host: way.host, user: accountOf(device.name), port: way.port,
       remotePort: device.port, hostKey, steps: made.steps, install,
@@ -48,10 +51,10 @@ function installArgv(device: Device, { host, port, jump }: Way, hostKey: string,
   ];
 }
 
-function tell({ output, interactive }: Context, device: Device, { jump, proxyCommand }: Way, install: readonly string[], unchanged: boolean): void {
-  const what = `${device.name} may hold port ${device.port} at ${device.bind}`;
-  output.progress(unchanged ? `${what}: unchanged` : what);
+function tell({ output, interactive }: Context, device: Device, { jump, proxyCommand }: Way, install: readonly string[], { unchanged, dryRun }: { unchanged: boolean; dryRun: boolean }): void {
+  if (dryRun && !unchanged) return output.progress(`Then ${device.name} may hold port ${device.port} at ${device.bind}.`);
+  output.progress(`${device.name} may hold port ${device.port} at ${device.bind}${unchanged ? ': unchanged' : ''}`);
   if (jump.length > 0) output.notice(`From here the server is reached through ${jump.map((hop) => formatDestination(hop)).join(', ')}; leave --jump out where the device gets there straight.`);
   if (proxyCommand !== undefined) output.notice(`From here the server is reached by a ProxyCommand, which the device does not have: ${proxyCommand}`);
-  output.progress(`On the device, as root:\n${interactive ? wrapCommand(install, '  ') : `  ${commandLine(install)}`}`);
+  output.progress(`On the device, as root (--key is where the private half lies there):\n${interactive ? wrapCommand(install, '  ') : `  ${commandLine(install)}`}`);
 }

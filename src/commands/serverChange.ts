@@ -3,6 +3,8 @@ import { cancelled, failed } from '../errors.ts';
 import type { Draft } from '../input/fields.ts';
 import { type Carried, runSteps } from '../plan/run.ts';
 import { type Step, titleOf } from '../plan/step.ts';
+import type { Machine } from '../machine/machine.ts';
+import { SERVER } from '../server/places.ts';
 import type { ServerState } from '../server/state.ts';
 import type { AtServer } from './serverLogin.ts';
 
@@ -38,13 +40,48 @@ export async function change(at: AtServer, steps: readonly Step[], { dryRun, yes
     output.mark('done', title);
   };
   let whole = true;
+  const told = new Set<string>();
+  const onNotice = (message: string) => {
+    if (!told.has(message)) output.notice(message);
+    told.add(message);
+  };
   try {
-    const carried: Carried = await runSteps(server, steps, { signal, onDone, onNotice: output.notice, onHalfUndone: () => (whole = false) });
+    const carried: Carried = await runSteps(server, steps, { signal, onDone, onNotice, onHalfUndone: () => (whole = false) });
     return { steps: done, changed: done.length > 0, undo: () => carried.undo() };
   } catch (error) {
-    output.notice(whole ? 'Undone: the server is as it was before.' : "Not all of it could be undone from here. sshd's own configuration puts itself back within a minute.");
+    output.notice(await whatIsLeft(server, reached(steps, done), whole, signal.aborted));
     throw error;
   }
+}
+
+/** How far a change of sshd's configuration has come. */
+type Reached = 'untouched' | 'armed' | 'kept';
+
+function reached(steps: readonly Step[], done: readonly string[]): Reached {
+  const isDone = (role: string) => steps.some((step) => step.kind === 'run' && step.argv[1] === SERVER.restore && step.argv[2] === role && done.includes(titleOf(step) ?? ''));
+  if (isDone('disarm')) return 'kept';
+  return isDone('arm') ? 'armed' : 'untouched';
+}
+
+const AS_BEFORE = 'Undone: the server is as it was before.';
+
+const WHEN_LOST: Readonly<Record<Reached, string>> = {
+  untouched: "sshd's own configuration was not touched",
+  armed: "sshd's own configuration puts itself back within a minute, unless the last step still got through",
+  kept: "sshd's own configuration is the new one, which a new login was seen to work with",
+};
+
+/** Looked up, not assumed: whether people get in again is what matters after a change of sshd's configuration failed. */
+async function whatIsLeft(server: Machine, sshd: Reached, whole: boolean, cancelled: boolean): Promise<string> {
+  const inVain = async (work: () => Promise<unknown>) => work().then(() => undefined, (error: unknown) => (error as Error).message);
+  if (!whole && (await inVain(() => server.run(['true']))) !== undefined) {
+    return `Not all of it could be undone, as the connection is gone: ${WHEN_LOST[sshd]}. The next run goes on from there.`;
+  }
+  const refusal = sshd === 'untouched' || (whole && cancelled) ? undefined : await inVain(() => server.reconnect());
+  if (refusal !== undefined) {
+    return `No new login gets in any more, though the change is taken back: ${refusal}\nSomething else in sshd's configuration must have come into force with the reload. Keep the sessions that you have, and mend it over them: sshd -t, sshd -T`;
+  }
+  return whole ? AS_BEFORE : `Not all of it could be undone, as said above.${sshd === 'untouched' ? '' : ' New logins get in.'}`;
 }
 
 /**
@@ -55,6 +92,6 @@ export async function requireKept({ server, output }: AtServer, state: ServerSta
   const isFault = ({ level, finding }: ServerFinding) => level === 'fault' && finding === 'setting';
   const faults = (await checkServer(server, state, accounts)).filter(isFault);
   if (faults.length === 0) return;
-  if (made.changed && (await made.undo())) output.notice('Undone: the server is as it was before.');
+  if (made.changed && (await made.undo())) output.notice(AS_BEFORE);
   throw failed('settings-overridden', faults.map(({ says }) => says).join('\n'), 'Other settings of sshd win over those for devices. Move them behind, or keep them from revtun-*: Match User !revtun-*,*');
 }

@@ -1,4 +1,5 @@
 import { openAdmin } from '../checks/adminLogin.ts';
+import { failed } from '../errors.ts';
 import type { Machine } from '../machine/machine.ts';
 import type { Destination } from '../tunnel/destination.ts';
 import { SERVER } from '../server/places.ts';
@@ -31,15 +32,22 @@ export async function atServer<T>(context: Context, destination: Destination, wo
 /**
  * Does the work on what the server has, while no other run changes it; one that only looks need not wait.
  * What a run that was cut off would have put back by itself in a minute is put back now.
+ * @throws ExpectedError when it cannot be
  */
 export async function withServerLock<T>({ server, output }: AtServer, changes: boolean, work: (state: ServerState) => Promise<T>): Promise<T> {
   if (!changes) return work(await readServer(server));
   const unlock = await server.lock(SERVER.lock, () => output.progress('Waiting for another revtun-setup to end there …'));
   try {
     const found = await readServer(server);
-    if (!found.files.has(SERVER.restore)) return await work(found);
+    const backup = [SERVER.restoring, SERVER.armed].find((path) => found.files.has(path));
+    const script = backup === undefined ? SERVER.restore : `${backup}/script`;
+    if (backup === undefined && !found.files.has(script)) return await work(found);
     output.notice('An earlier run was cut off while it changed sshd there: that is put back first.');
-    await server.run(['sh', SERVER.restore, 'restore'], { timeoutMs: 30_000 });
+    const { code, stderr, timedOut } = await server.run(['sh', script, 'restore'], { timeoutMs: 30_000 });
+    if (code !== 0) {
+      throw failed('sshd-not-put-back', `What an earlier run changed in sshd's configuration there cannot be put back: ${timedOut ? 'no end after 30 s' : stderr.trim() || `exit code ${code}`}`,
+        'Mend what stands in its way, and run this again. Until then the server itself tries once a minute.');
+    }
     return await work(await readServer(server));
   } finally {
     await unlock();

@@ -8,6 +8,7 @@ import { readPresent, readShared } from '../plan/present.ts';
 import { runSteps } from '../plan/run.ts';
 import { type Step, titleOf } from '../plan/step.ts';
 import { isOurs } from '../template.ts';
+import { deviceOf } from '../server/device.ts';
 import type { Scope } from '../tunnel/tunnel.ts';
 import { findInstalled, type Installed } from '../unit/installed.ts';
 import { placesOf } from '../unit/places.ts';
@@ -47,7 +48,8 @@ function unfinished({ signal }: Context, gone: readonly Installed[], error: unkn
   return new ExpectedError(exitCode, id, `${why} Removed all the same: ${gone.map(({ name }) => name).join(', ')}.`, hint || 'Run it again for the rest.', true);
 }
 
-async function choose({ machine, who }: Context, names: readonly string[], installed: readonly Installed[], scope: Scope): Promise<Installed[]> {
+/** @throws ExpectedError where it is not clear which are meant */
+export async function choose({ machine, who }: Context, names: readonly string[], installed: readonly Installed[], scope: Scope): Promise<Installed[]> {
   if (names.length === 0) {
     if (installed.length === 1) return [...installed];
     if (installed.length === 0) throw notFound('no-tunnel', `There is no tunnel of the ${scope} scope on this machine.`, otherScope(scope));
@@ -79,7 +81,7 @@ async function removeOne(context: Context, installed: Installed, draft: Draft): 
   const done = await carryOut(context, steps, draft);
   const report = { name, scope, unit: places.unit, steps: done };
   if (draft.dryRun === true) return report;
-  const left = await leftOnPurpose(machine, installed);
+  const left = [...(await leftOnPurpose(machine, installed)), ...leftOnServer(installed, draft)];
   for (const what of left) output.progress(`left on purpose: ${what}`);
   output.progress(`${name}: ${(await isGone(machine, steps)) ? 'removed' : 'no longer installed, but not all of its files could be removed'}`);
   return { ...report, left, ...(tunnel && { server: tunnel.host }) };
@@ -120,6 +122,14 @@ async function leftOnPurpose(machine: Context['machine'], { places, tunnel }: In
     const stat = await machine.stat(path);
     if (stat && (stat.kind !== 'file' || !isOurs((await machine.read(path)) ?? ''))) left.push(`${path} (not written by revtun-setup)`);
   }
-  if (tunnel) left.push(`the key's line in authorized_keys of ${tunnel.user} on ${tunnel.host}`);
   return left;
+}
+
+/** What lets the key in there; with `--server-admin` it goes as well. */
+function leftOnServer({ tunnel }: Installed, { serverAdmin }: Draft): string[] {
+  if (!tunnel || serverAdmin) return [];
+  const device = deviceOf(tunnel.user);
+  return device === undefined
+    ? [`the key's line in authorized_keys of ${tunnel.user} on ${tunnel.host}`]
+    : [`the account ${tunnel.user} on ${tunnel.host}; to take it away: revtun-setup server remove ${device} DEST`];
 }

@@ -14,6 +14,7 @@ import { chooseKey, getKeyAccepted } from './wizardKey.ts';
 import { chooseName, chooseScope } from './wizardPlace.ts';
 import { acceptRisks, chooseForwards } from './wizardPorts.ts';
 import { findServer } from './wizardServer.ts';
+import { setUpBoth } from './wizardServerEnd.ts';
 import { confirmPlan, outline, type Talk } from './wizardTalk.ts';
 import { tryForwards } from './wizardTrial.ts';
 
@@ -42,6 +43,10 @@ export async function wizard(context: Context, draft: Draft): Promise<void> {
   try {
     questions.tellBeginning(talk.ask);
     await findServer(talk);
+    while (talk.draft.serverAdmin) {
+      if (await setUpBoth(talk)) return;
+      await findServer(talk);
+    }
     for (const step of STEPS) {
       if (signal.aborted) throw cancelled();
       await step(talk);

@@ -47,8 +47,8 @@ async function takenNames({ draft, machine, who }: Talk): Promise<(name: string)
 }
 
 /** The name itself, or the first of name-2, name-3, … that is free. */
-function freeName(name: string, isFree: (name: string) => boolean): string {
+export function freeName(name: string, isFree: (name: string) => boolean, longest = 40): string {
   let candidate = name;
-  for (let number = 2; !isFree(candidate) && number < 1000; number += 1) candidate = `${name.slice(0, 36)}-${number}`;
+  for (let number = 2; !isFree(candidate) && number < 1000; number += 1) candidate = `${name.slice(0, longest - 4)}-${number}`;
   return candidate;
 }

@@ -7,13 +7,15 @@ import { forwardsOf, nameOf, resolveTunnel } from '../input/resolve.ts';
 import { homeOfCaller, sshConfigOf } from '../input/sshConfigOf.ts';
 import { hostsOfSshConfig } from '../input/sshHosts.ts';
 import type { Destination } from '../tunnel/destination.ts';
+import { wantsServerEnd } from './wizardServerEnd.ts';
 import type { Talk } from './wizardTalk.ts';
 
-/** Finds a server that can be reached and whose host key the person vouches for. */
+/** Finds a server that can be reached and whose host key the person vouches for; or one whose end is to be set up as well. */
 export async function findServer(talk: Talk): Promise<void> {
   const { machine, who, ask, signal } = talk;
   for (;;) {
-    const host = talk.draft.host ?? (await questions.server(ask, await hostsOfSshConfig(machine, homeOfCaller(who))));
+    const host = talk.draft.serverAdmin ?? talk.draft.host ?? (await questions.server(ask, await hostsOfSshConfig(machine, homeOfCaller(who))));
+    if (await wantsServerEnd(talk, host)) return;
     try {
       return await reach(talk, host);
     } catch (error) {

@@ -67,6 +67,7 @@ const ALTERNATIVES: readonly (readonly (keyof Draft)[])[] = [
   ['knownHosts', 'acceptNewHostKey'],
   ['hostKey', 'acceptNewHostKey'],
   ['hostKey', 'knownHosts'],
+  ...(['host', 'user', 'port', 'jump', 'hostKey', 'knownHosts', 'acceptNewHostKey', 'remoteForward', 'localForward', 'dynamicForward'] as const).map((key) => ['serverAdmin', key] as const),
 ];
 
 /** A flag overrules a variable also where the two exclude each other. */
@@ -86,7 +87,8 @@ function contradictions(draft: Draft): string[] {
       found.push(`--host says ${part} ${inHost}, but --${part} says ${draft[part]}`);
     }
   }
-  if (draft.remotePort === undefined) {
+  if (draft.device !== undefined && draft.serverAdmin === undefined) found.push('--device: only together with --server-admin');
+  if (draft.remotePort === undefined && draft.serverAdmin === undefined) {
     const idle = (['bind', 'localHost', 'localPort'] as const).filter((key) => draft[key] !== undefined);
     if (idle.length > 0) found.push(`${idle.map(flag).join(', ')}: only together with --remote-port`);
   }

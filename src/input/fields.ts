@@ -1,5 +1,6 @@
 import { join, resolve } from 'node:path';
 import { InvalidValue } from '../errors.ts';
+import { parseDeviceName } from '../server/device.ts';
 import { type Destination, parseDestination, parseHost, parseJump, parsePort, parseUser, quoted } from '../tunnel/destination.ts';
 import { type Forward, parseForward } from '../tunnel/forward.ts';
 import { parseCiphers, parseKeepalive, parseName, parsePath, type Risk, RISKS, type Scope } from '../tunnel/tunnel.ts';
@@ -30,6 +31,10 @@ export interface Draft {
   cipher?: string;
   noRelease?: boolean;
   acceptRisk?: readonly Risk[];
+  /** The administrator's login on the server, to set up its end as well. */
+  serverAdmin?: Destination;
+  /** What the server is to call this device. */
+  device?: string;
   wizard?: boolean;
   yes?: boolean;
   dryRun?: boolean;
@@ -67,6 +72,8 @@ export const FIELDS: readonly Field[] = [
   { key: 'jump', group: 'server', flags: '--jump <DEST[,DEST]>', help: 'go through these hosts, as ssh -J does; "none": straight', parse: orNone(parseJump) },
   { key: 'key', group: 'server', flags: '--key <PATH>', help: 'the private key (identity file), without a passphrase', parse: parseKeyPath },
   { key: 'generateKey', group: 'server', flags: '--generate-key', help: 'make an ed25519 key for this tunnel; one that is there is used again' },
+  { key: 'serverAdmin', group: 'server', flags: '--server-admin <DEST>', help: "set up the server's end too, by this login there, which is root or may use sudo", parse: parseDestination },
+  { key: 'device', group: 'server', flags: '--device <DEVICE>', help: 'with --server-admin: what the server calls this device (default: its host name)', parse: parseDeviceName },
 
   { key: 'remotePort', group: 'forwards', flags: '--remote-port <N>', help: 'the port on the server that leads here', parse: (text) => parsePort(text, 0) },
   { key: 'bind', group: 'forwards', flags: '--bind <ADDRESS>', help: 'where on the server it listens (default 127.0.0.1; * = everyone)', parse: parseBind },

@@ -65,15 +65,18 @@ async function carryOut(machine: Machine, step: Step, undos: (() => Promise<void
       return true;
     case 'write':
     case 'remove': {
-      const [old, stat] = [await machine.read(step.path), await machine.stat(step.path)];
+      const [old, stat] = await Promise.all([machine.read(step.path), machine.stat(step.path)]);
       undos.push(async () => {
-        if (old && stat) await machine.write(step.path, old, stat.mode);
+        if (old && stat) await putBack(machine, step.path, old, stat.mode);
         else await machine.remove(step.path);
         if (step.settle) await command(machine, step.settle, true);
       });
       if (step.kind === 'write') await machine.write(step.path, step.content, step.mode);
       else await machine.remove(step.path);
-      if (step.settle && !(step.kind === 'write' && step.settledLater === true)) await command(machine, step.settle);
+      if (step.settle && !(step.kind === 'write' && step.settledLater === true)) {
+        if (step.guarded) await command(machine, step.guarded);
+        await command(machine, step.settle);
+      }
       return true;
     }
     case 'remove-directory': {
@@ -99,6 +102,12 @@ async function carryOut(machine: Machine, step: Step, undos: (() => Promise<void
       await machine.reconnect();
       return true;
   }
+}
+
+/** A write that came to nothing needs no room on a disk that is full. */
+async function putBack(machine: Machine, path: string, old: Buffer, mode: number): Promise<void> {
+  const [now, stat] = await Promise.all([machine.read(path), machine.stat(path)]);
+  if (stat?.kind !== 'file' || stat.mode !== mode || now?.equals(old) !== true) await machine.write(path, old, mode);
 }
 
 /** Milliseconds. The longest honest command is a start, which the unit itself limits to 30 s. */

@@ -130,7 +130,7 @@ function functionsOf(step: Step, number: number): string[] {
   switch (step.kind) {
     // A later step may turn out to be done already, so `settledLater` counts for nothing here.
     case 'write':
-    case 'remove': return step.settle ? [`settle_${number}() { ${call('run', ...step.settle)}; }`] : [];
+    case 'remove': return step.settle ? [`settle_${number}() { ${step.guarded ? `[ "$undoing" = yes ] || ${call('run', ...step.guarded)}; ` : ''}${call('run', ...step.settle)}; }`] : [];
     case 'run': return step.undo ? [`undo_${number}() { ${call('run', ...step.undo)}; }`] : [];
     case 'on-undo': return [`undo_${number}() { ${call('run', ...step.argv)}; }`];
     default: return [];

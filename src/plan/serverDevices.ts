@@ -4,7 +4,7 @@ import { SERVER } from '../server/places.ts';
 import { type Account, DEVICE_COMMENT, DEVICE_UIDS, type ServerState } from '../server/state.ts';
 import { isOurs } from '../template.ts';
 import type { Risk } from '../tunnel/tunnel.ts';
-import { planServerSetup, planServerTeardown, relabel } from './serverSetup.ts';
+import { planServerSetup, planServerTeardown, relabel, onlyIf } from './serverSetup.ts';
 import type { Step } from './step.ts';
 
 /** What is asked for; the rest is chosen, or stays as it is. */
@@ -48,6 +48,10 @@ export function planServerAdd(state: ServerState, wish: DeviceWish): { device: D
   return { device, steps: [...accountSteps(state, device, account), ...keySteps(state, device)] };
 }
 
+/** The account of a device when the steps of {@link planServerAdd} are done. */
+export const accountAfterAdd = ({ groups }: ServerState, device: Device): Account =>
+  ({ name: accountOf(device.name), uid: device.uid, gid: groups.get(groupOf(device))!, comment: DEVICE_COMMENT, home: '/', shell: SERVER.script });
+
 /** The way back from an add: no new session first, then no session, then no account. @throws ExpectedError where there is no such device */
 export function planServerRemove(state: ServerState, name: string): Step[] {
   const account = ownAccount(state, name);
@@ -58,20 +62,27 @@ export function planServerRemove(state: ServerState, name: string): Step[] {
 /** Every device, and then all that setup made. */
 export function planServerRemoveAll(state: ServerState): Step[] {
   const ours = [...state.accounts.values()].filter(({ comment }) => comment === DEVICE_COMMENT);
+  for (const account of ours) requireOwnUid(account);
   return [...ours.flatMap((account) => removeSteps(state, account)), ...orphanSteps(state, ours), ...planServerTeardown(state)];
 }
 
 function removeSteps(state: ServerState, { name, uid, gid }: Account): Step[] {
   const path = keyFileOf(uid);
   const group = [...state.groups].find(([, id]) => id === gid)?.[0] ?? SERVER.group;
-  const { argv, undo } = addAccount(name, uid, group);
+  const { argv } = addAccount(name, uid, group);
   return [
     ...(state.keyFiles.has(String(uid)) ? [{ kind: 'remove', path } as const] : []),
     endSessions(uid, `end the sessions of ${name}`),
-    { kind: 'run', title: 'remove the account', argv: undo, undo: argv },
+    { kind: 'run', title: 'remove the account', argv: ['userdel', name], undo: argv },
     // Whoever was logging in at that moment was known to sshd already.
     endSessions(uid, `see that no session of ${name} is left`),
   ];
+}
+
+/** Removing a device ends all processes of its uid, which somebody may have changed into another's. @throws ExpectedError */
+function requireOwnUid({ name, uid, comment }: Account): void {
+  if (comment !== DEVICE_COMMENT || (uid >= DEVICE_UIDS.first && uid <= DEVICE_UIDS.last)) return;
+  throw refused('not-ours', `The account ${name} on the server has the user id ${uid}, which revtun-setup gives to no device; it is left untouched.`, `Give it back one from ${DEVICE_UIDS.first} to ${DEVICE_UIDS.last} (usermod --uid), or remove it by hand.`);
 }
 
 /** Key files whose account is gone: a run that was killed may have left them. */
@@ -85,6 +96,7 @@ const readsAsKeyFile = (name: string, content: string | undefined) => /^\d+$/.te
 /** The account of a device; undefined where there is none. @throws ExpectedError where it is somebody else's */
 function ownAccount({ accounts }: ServerState, name: string): Account | undefined {
   const account = accounts.get(accountOf(name));
+  if (account) requireOwnUid(account);
   if (account && account.comment !== DEVICE_COMMENT) {
     throw refused('not-ours', `The account ${account.name} is there already on the server and was not made by revtun-setup; it is left untouched.`, 'Choose another name for the device.');
   }
@@ -113,23 +125,30 @@ function requireOwnKey({ devices }: ServerState, { name, publicKey }: DeviceWish
  * Why a device cannot have a port; undefined where it can.
  * @param account the device's own, if it is there already: it may hold the port itself
  */
-export function portTaken(state: Pick<ServerState, 'devices' | 'listeners'>, port: number, account?: Pick<Account, 'uid'>): ExpectedError | undefined {
+export function portTaken(state: Pick<ServerState, 'devices' | 'keyFiles' | 'listeners'>, port: number, account?: Pick<Account, 'uid'>): ExpectedError | undefined {
   const hint = 'Choose another one, or say none: one is chosen.';
   if (port === 0) return usage('--remote-port: a device is promised one port, and 0 would be another one each time.', hint);
   if (port < 1024) return refused('port-privileged', `--remote-port: only root may listen on port ${port}, and a device is never root.`, hint);
   const promised = state.devices.find((device) => device.port === port && device.uid !== account?.uid);
   if (promised) return refused('port-promised', `--remote-port: port ${port} is promised to the device "${promised.name}".`, hint);
+  const damaged = portsInKeyFiles(state).find((one) => one.port === port && one.uid !== account?.uid);
+  if (damaged) return refused('port-promised', `--remote-port: port ${port} is promised to the account with user id ${damaged.uid}.`, hint);
   const isTaken = state.listeners.some((listener) => listener.port === port && listener.uid !== account?.uid);
   return isTaken ? refused('port-taken', `--remote-port: something on the server listens on port ${port} already.`, hint) : undefined;
 }
 
 /** The first port that a device can have. @throws ExpectedError where there is none left */
-export function unusedPort({ devices, listeners, firstEphemeralPort }: Pick<ServerState, 'devices' | 'listeners' | 'firstEphemeralPort'>): number {
-  const taken = new Set([...devices, ...listeners].map(({ port }) => port));
+export function unusedPort(state: Pick<ServerState, 'devices' | 'keyFiles' | 'listeners' | 'firstEphemeralPort'>): number {
+  const { devices, listeners, firstEphemeralPort } = state;
+  const taken = new Set([...devices, ...listeners, ...portsInKeyFiles(state)].map(({ port }) => port));
   const last = firstEphemeralPort > DEVICE_PORTS.first + 1000 ? Math.min(DEVICE_PORTS.last, firstEphemeralPort - 1) : DEVICE_PORTS.last;
   for (let port = DEVICE_PORTS.first; port <= last; port += 1) if (!taken.has(port)) return port;
   throw failed('no-port-left', `All ports from ${DEVICE_PORTS.first} to ${last} of the server are promised or in use.`, 'Choose one with --remote-port.');
 }
+
+/** A key file that somebody has edited lets its device in all the same. */
+const portsInKeyFiles = ({ keyFiles }: Pick<ServerState, 'keyFiles'>) => [...keyFiles].flatMap(([uid, { content = '' }]) =>
+  [...content.matchAll(/permitlisten="[^"]*:(\d+)"/g)].map(([, port]) => ({ uid: Number(uid), port: Number(port) })));
 
 /** A number that still has a key file, or processes, would inherit them. */
 function freeUid({ takenUids, keyFiles, processes }: ServerState): number {
@@ -162,6 +181,9 @@ function keySteps(state: ServerState, device: Device): Step[] {
   return [{ kind: 'write', path, content, mode: 0o644 }, ...relabel(state, path)];
 }
 
+// Constant text; the uid is its argument. For five seconds: a session that is just being made shows up while others end.
+const END_SESSIONS = 'while p=$(find /proc -maxdepth 1 -uid "$1" -printf "%f "); [ -n "$p" ]; do [ $((n += 1)) -lt 50 ] || exit 1; kill -KILL $p; sleep 0.1; done';
+
 const addAccount = (name: string, uid: number, group: string) =>
   ({
     kind: 'run',
@@ -170,11 +192,9 @@ const addAccount = (name: string, uid: number, group: string) =>
       'useradd', '--system', '--uid', String(uid), '--gid', group, '--no-create-home', '--home-dir', '/',
       '--shell', SERVER.script, '--password', '*', '--comment', DEVICE_COMMENT, name,
     ],
-    undo: ['userdel', name],
+    // A session that came in the meantime would keep its account.
+    undo: onlyIf(true, ['getent', 'passwd', name], ['sh', '-c', `${END_SESSIONS}; exec userdel "$2"`, 'sh', String(uid), name]),
     unless: ['getent', 'passwd', name],
   }) as const satisfies Step;
 
 const endSessions = (uid: number, title: string): Step => ({ kind: 'run', title, argv: ['sh', '-c', END_SESSIONS, 'sh', String(uid)] });
-
-// Constant text; the uid is its argument. For five seconds: a session that is just being made shows up while others end.
-const END_SESSIONS = 'while p=$(find /proc -maxdepth 1 -uid "$1" -printf "%f "); [ -n "$p" ]; do [ $((n += 1)) -lt 50 ] || exit 1; kill -KILL $p; sleep 0.1; done';

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { usage } from '../errors.ts';
+import { RESTORE_AFTER } from '../server/content.ts';
 import { accountOf, isPublicDevice, keyFileOf, renderKeyFile } from '../server/device.ts';
 import { SERVER } from '../server/places.ts';
-import { DEVICE_UIDS, type ServerFile, type ServerState } from '../server/state.ts';
+import { DEVICE_COMMENT, DEVICE_UIDS, KEYS_COMMENT, type ServerFile, type ServerState } from '../server/state.ts';
 import { commandLine } from '../shell.ts';
 import { type Requirement, toScript } from './script.ts';
 import { type DeviceWish, planServerAdd } from './serverDevices.ts';
@@ -18,9 +19,6 @@ export interface Assumed {
   readonly selinux: boolean;
 }
 
-/** Seconds in which a new login has to be confirmed: those of templates/server-restore.sh.ejs. */
-const CONFIRM_WITHIN = 60;
-
 /** `server setup` as a script, for a server that is as `assumed`; it looks itself whether it is. */
 export function serverSetupScript(assumed: Assumed): string {
   const steps = planServerSetup(fresh(assumed));
@@ -28,7 +26,7 @@ export function serverSetupScript(assumed: Assumed): string {
     title: 'makes this server ready for the tunnels of devices',
     requires: [...setupRequires(assumed), ...steps.flatMap(noOtherBlock)],
     lock: SERVER.lock,
-    confirmWithin: CONFIRM_WITHIN,
+    confirmWithin: RESTORE_AFTER,
   });
 }
 
@@ -95,20 +93,22 @@ printf '%s\\n' "On the device, as root, with the name or address of this server 
 
 const sh = (text: string, ...words: readonly string[]) => ['sh', '-c', text, 'sh', ...words];
 
-/** A server as it comes: with an sshd that listens by itself, and nothing of ours. */
+/** A server as it comes: with an sshd that listens by itself, and nothing of ours. {@link setupRequires} has it looked at. */
 function fresh({ inline, old, selinux }: Assumed): ServerState {
   const main: ServerFile = { kind: 'file', mode: 0o644, uid: 0, gid: 0, content: '' };
   return {
     openssh: old ? 'OpenSSH_8.4' : 'OpenSSH_9.2',
     settings: new Map(old ? [] : NEWER.map((keyword) => [keyword, ['none']])),
     complaint: '',
+    unread: [],
     includesDropIns: !inline,
     // Its services have several names; this reaches it by any.
     sshd: 'by-signal',
+    activated: false,
     systemd: true,
     selinux: { enforcing: selinux, semanage: selinux, restorecon: selinux },
     files: new Map([[SERVER.mainConfig, main]]),
-    accounts: new Map(), groups: new Map(), takenUids: new Set(), keyFiles: new Map(), devices: [],
+    accounts: new Map(), groups: new Map(), takenUids: new Set(), keyFiles: new Map(), devices: [], keysUser: undefined, emptyDirectories: new Set(),
     listeners: [], connections: [], processes: new Map(), hostKeys: [], firstEphemeralPort: 32_768, now: new Date(0),
   };
 }
@@ -119,8 +119,8 @@ const NEWER = ['unusedconnectiontimeout', 'channeltimeout'];
 /** Of the main file only the server knows what it holds: what the plan would write there is added at its end. */
 function inlined(step: Step): Step {
   if (step.kind !== 'write' || step.path !== SERVER.mainConfig) return step;
-  const settle = step.settle ? ` && ${commandLine(step.settle)}` : '';
-  return { kind: 'run', title: `add our block to ${step.path}`, argv: sh(APPEND + settle, step.path, step.content), unless: sh(HOLDS, step.path, step.content.trimEnd()) };
+  const [guarded, settle] = [step.guarded ? `${commandLine(step.guarded)} && ` : '', step.settle ? ` && ${commandLine(step.settle)}` : ''];
+  return { kind: 'run', title: `add our block to ${step.path}`, argv: sh(guarded + APPEND + settle, step.path, step.content), unless: sh(HOLDS, step.path, step.content.trimEnd()) };
 }
 
 function noOtherBlock(step: Step): Requirement[] {
@@ -145,6 +145,19 @@ function setupRequires({ inline, old, selinux }: Assumed): Requirement[] {
     { argv: ['test', '-d', '/run/systemd/system'], otherwise: 'systemd does not run here.' },
     { argv: ['sshd', '-t'], otherwise: 'sshd is not installed, or does not accept its own configuration as it is: sshd -t says why.' },
     { argv: sh('kill -0 "$(cat /run/sshd.pid)"'), otherwise: 'sshd does not run here, or not by itself: /run/sshd.pid names no process.' },
+    {
+      argv: sh(`[ -z "$(sshd -T -ddd 2>&1 | tr -d '\\r' | sed -n 's/^debug2: load_server_config: filename //p' | xargs -r -d '\\n' sh -c 'find "$@" -newercm /run/sshd.pid' sh)" ]`),
+      otherwise: 'sshd has not read yet what was changed in its configuration, and this would put that into force as well. With a second session open, have sshd read it, and see that a new login works.',
+    },
+    {
+      argv: sh('[ -z "$(find "$@" -maxdepth 0 ! \\( -type d -user 0 ! -perm /022 \\) 2>/dev/null)" ]', SERVER.configuration, SERVER.keys, SERVER.sessionDirectory),
+      otherwise: `One of ${SERVER.configuration}, ${SERVER.keys} and ${SERVER.sessionDirectory} is not a directory that root alone may write to. Move it away, or: chown root and chmod go-w it.`,
+    },
+    {
+      argv: sh('[ -z "$(getent passwd | awk -F: -v keys="$1" -v ofKeys="$2" -v ofDevice="$3" \'($1 == keys && $5 != ofKeys) || ($1 ~ /^revtun-/ && $5 != ofDevice)\')" ]', SERVER.keysUser, KEYS_COMMENT, DEVICE_COMMENT),
+      otherwise: `An account is called ${SERVER.keysUser}, or as those of devices are (revtun-…), that was not made by revtun-setup. Rename it: usermod --login NEW OLD`,
+    },
+    ...(inline ? [{ argv: sh('[ -f "$1" ] && [ ! -L "$1" ]', SERVER.mainConfig), otherwise: `${SERVER.mainConfig} is not a plain file.` }] : []),
     inline
       ? { argv: sh(`! { ${INCLUDES}; }`, SERVER.mainConfig), otherwise: `${SERVER.mainConfig} includes sshd_config.d. Make this script anew without --inline.` }
       : { argv: sh(`[ -d /etc/ssh/sshd_config.d ] && ${INCLUDES}`, SERVER.mainConfig), otherwise: `${SERVER.mainConfig} does not include sshd_config.d for every login. Make this script anew with --inline.` },

@@ -13,10 +13,12 @@ export type Step =
       readonly mode: number;
       /** Makes a new content take effect; run after the write, and again after the old content is back. */
       readonly settle?: readonly string[];
+      /** Has to succeed before it takes effect; not asked on the way back. */
+      readonly guarded?: readonly string[];
       /** A later step of the plan settles it as well; only undoing has to. */
       readonly settledLater?: boolean;
     }
-  | { readonly kind: 'remove'; readonly path: string; readonly settle?: readonly string[] }
+  | { readonly kind: 'remove'; readonly path: string; readonly settle?: readonly string[]; readonly guarded?: readonly string[] }
   | { readonly kind: 'remove-directory'; readonly path: string }
   | {
       readonly kind: 'run';

@@ -10,7 +10,7 @@ export const deviceScript = () => template('server-device.sh');
 export const sessionDropIn = () => template('server-user@.conf');
 
 /** Seconds from arming to restoring: long enough for a reload and a slow login. */
-const RESTORE_AFTER = 60;
+export const RESTORE_AFTER = 60;
 
 /**
  * A sh script with which sshd's configuration is changed and put back, in three roles:

@@ -1,7 +1,7 @@
 import { InvalidValue } from '../errors.ts';
 import { version } from '../package.ts';
 import { HEADER } from '../template.ts';
-import { quoted } from '../tunnel/destination.ts';
+import { parseHost, quoted } from '../tunnel/destination.ts';
 import { isLoopback } from '../tunnel/forward.ts';
 import { isDeviceAccount } from '../tunnel/tunnel.ts';
 import { SERVER } from './places.ts';
@@ -74,6 +74,7 @@ export function readKeyFile(uid: number, text: string): Device | undefined {
   const isOurs = text.startsWith(`${header(writer, name)}\n`) && listen === hostPort(sentBind(device.bind), device.port);
   if (!isOurs || open !== hostPort(proofHost(device.bind), device.port) || !isPort(device.port)) return undefined;
   try {
+    if (device.bind !== '*') parseHost(device.bind);
     return parsePublicKey(publicKey) === publicKey ? device : undefined;
   } catch {
     return undefined;
@@ -118,7 +119,7 @@ export function parsePublicKey(text: string): string {
   const line = text.trim();
   if (line === '') throw new InvalidValue('there is no key in it');
   // Invisible characters end where a person reads the list of devices.
-  if (/[\p{Cc}\u2028\u2029\uFFFD]/u.test(line.replaceAll('\t', ' '))) throw new InvalidValue('a public key is one line of plain text, and this is more');
+  if (/[\p{Cc}\p{Cf}\u2028\u2029\uFFFD]/u.test(line.replaceAll('\t', ' '))) throw new InvalidValue('a public key is one line of plain text, and this is more');
   const [type = '', blob = '', ...comment] = line.split(/[ \t]+/);
   if (/-cert-v0\d@/.test(type)) throw new InvalidValue('this is a certificate: name the public key that it was made for');
   if (type.startsWith('sk-')) throw new InvalidValue('this key lives on a security key that wants to be touched, and a device has nobody to do that');

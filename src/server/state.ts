@@ -14,15 +14,23 @@ export interface ServerState {
   readonly settings: ReadonlyMap<string, readonly string[]>;
   /** What sshd says of its configuration though it takes it, such as that an option is deprecated; empty where it is silent. */
   readonly complaint: string;
+  /** Files of its configuration that were changed since sshd read them; empty where it reads them for each login. */
+  readonly unread: readonly string[];
   /** Whether sshd reads the directory of drop-ins, for every login. */
   readonly includesDropIns: boolean;
   readonly sshd: SshdService;
+  /** systemd listens in sshd's stead, and starts it when somebody comes. */
+  readonly activated: boolean;
   readonly systemd: boolean;
   readonly selinux: { readonly enforcing: boolean; readonly semanage: boolean; readonly restorecon: boolean };
   /** By path; of {@link WATCHED}, only what exists. */
   readonly files: ReadonlyMap<string, ServerFile>;
+  /** Those of its directories that hold nothing. */
+  readonly emptyDirectories: ReadonlySet<string>;
   /** Everything that is called as our accounts are, by name. */
   readonly accounts: ReadonlyMap<string, Account>;
+  /** Whom sshd asks for keys as, or who is called so; undefined where there is none. */
+  readonly keysUser: Account | undefined;
   /** Group ids by name, of groups that are called as ours are. */
   readonly groups: ReadonlyMap<string, number>;
   /** In the range of devices. */
@@ -45,7 +53,7 @@ export interface ServerState {
 export type SshdService = 'ssh.service' | 'sshd.service' | 'per-connection' | 'by-signal';
 
 export interface ServerFile extends Omit<FileStat, 'size'> {
-  /** Of regular files; undefined for the rest. */
+  /** Of regular files that could be read; undefined for the rest. */
   readonly content: string | undefined;
 }
 
@@ -65,13 +73,15 @@ export interface HostPublicKey {
 
 /** GECOS of the accounts that we make, by which they are known as ours again. */
 export const DEVICE_COMMENT = 'revtun-setup device';
+/** The same, of {@link SERVER.keysUser}. */
+export const KEYS_COMMENT = 'revtun-setup keys';
 
 /** No other range of uids is assigned here (UIDS-GIDS of systemd). */
 export const DEVICE_UIDS = { first: 65_536, last: 99_999 } as const;
 
 const WATCHED = [
-  '/usr/local/lib', SERVER.scriptDirectory, SERVER.script, dirname(SERVER.dropIn), SERVER.dropIn, SERVER.mainConfig,
-  SERVER.sessionDirectory, SERVER.session, SERVER.restore, SERVER.keys,
+  SERVER.configuration, SERVER.script, dirname(SERVER.dropIn), SERVER.dropIn, SERVER.mainConfig,
+  SERVER.sessionDirectory, SERVER.session, SERVER.restore, SERVER.armed, SERVER.restoring, SERVER.keys,
 ];
 
 /** Milliseconds; 10,000 devices take a second, and a slow line brings their keys. */
@@ -94,9 +104,13 @@ export function parseServer(printed: string): ServerState {
   if (openssh === undefined) throw failed('no-sshd-there', 'There is no OpenSSH server (sshd) on that machine.', 'Install it there: apt-get install openssh-server');
   if (settings.size === 0) throw failed('sshd-broken', `sshd does not accept its own configuration as it is: ${complaint}`, 'Mend that first; sshd -t says when it is right.');
 
-  const files = new Map([...parseNodes(part('nodes'))].map(([path, node]) => [path, { ...node, content: node.kind === 'file' ? part(`file:${path}`) : undefined }]));
+  const files = new Map([...parseNodes(part('nodes'))].map(([path, node]) => [path, { ...node, content: node.kind === 'file' ? parts.get(`file:${path}`) : undefined }]));
+  // Where sshd is, there is a directory for its configuration at least.
+  if (files.size === 0) throw failed('server-unreadable', 'The server cannot be looked at: find there does not know -printf.', 'Install GNU findutils there.');
   const contents = parseKeyLines(part('keylines'));
   const keyFiles = new Map([...parseNodes(part('keynodes'))].map(([name, node]) => [name, { ...node, content: node.kind === 'file' ? (contents.get(name) ?? '') : undefined }]));
+  const units = part('units').split('\n');
+  const sshd = serviceIn(units);
   const everyone = parseAccounts(part('accounts'));
   const clock = parseClock(part('clock'));
   const { listeners, connections } = readSockets({ sockets: part('sockets'), processes: part('processes'), started: part('started'), opened: part('opened') }, clock);
@@ -107,9 +121,10 @@ export function parseServer(printed: string): ServerState {
     processes.set(uid, (processes.get(uid) ?? 0) + 1);
   }
   return {
-    openssh, settings, complaint, files, accounts, keyFiles, listeners, connections, processes,
-    includesDropIns: includesDropIns(files.get(SERVER.mainConfig)?.content ?? ''),
-    sshd: serviceIn(part('units').split('\n')),
+    openssh, settings, complaint, sshd, files, accounts, keyFiles, activated: units[2] === 'active' || units[3] === 'active', keysUser: everyone.find(({ name }) => name === SERVER.keysUser), listeners, connections, processes,
+    includesDropIns: includesDropIns(part(`file:${SERVER.mainConfig}`)),
+    unread: sshd === 'per-connection' ? [] : part('unread').split('\n').filter((path) => path !== ''),
+    emptyDirectories: new Set(part('empty').split('\0').filter((path) => path !== '')),
     systemd: tools.has('systemd'),
     selinux: { enforcing: tools.has('enforcing'), semanage: tools.has('semanage'), restorecon: tools.has('restorecon') },
     groups: new Map(part('groups').split('\n').filter((line) => line !== '').map((line) => [line.split(':')[0]!, Number(line.split(':')[2])])),

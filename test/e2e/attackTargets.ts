@@ -1,7 +1,7 @@
 import { deviceScript, sessionDropIn, sshdConfig } from '../../src/server/content.ts';
 import { accountOf, type Device, keyFileOf, parsePublicKey, renderKeyFile } from '../../src/server/device.ts';
 import { SERVER } from '../../src/server/places.ts';
-import { parseSettings } from '../../src/server/state.ts';
+import { KEYS_COMMENT, parseSettings } from '../../src/server/state.ts';
 import type { Result } from '../lab/child.ts';
 import type { Host } from '../lab/host.ts';
 import { waitFor } from '../lab/waitFor.ts';
@@ -108,6 +108,7 @@ export async function placeAccounts(server: Host, stolenKey: string, otherKey: s
   const known = new Set(parseSettings(await server.succeed(['sshd', '-T'])).keys());
   await server.succeed(['install', '-d', '-m', '1777', MARKS]);
   for (const group of [SERVER.group, SERVER.publicGroup]) await server.succeed(['groupadd', '--system', group]);
+  await server.succeed(['useradd', '--system', '--shell', '/usr/sbin/nologin', '--comment', KEYS_COMMENT, SERVER.keysUser]);
   await server.writeFile(SERVER.script, deviceScript(), { mode: 0o755 });
   await server.writeFile(SERVER.session, sessionDropIn());
   await server.writeFile(SERVER.dropIn, sshdConfig(known));

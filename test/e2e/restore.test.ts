@@ -51,6 +51,17 @@ describe.each(SERVERS)('what puts sshd’s configuration back, on %s', (name) =>
     expect(await reloads()).not.toBe(before);
   });
 
+  test('what cannot be put back is tried again', async () => {
+    await armed(script.replaceAll('on-active=60', 'on-active=1'));
+    await run('sh', '-c', `mount --bind ${MOTD} ${MOTD}`);
+    await waitFor(async () => (await lab.hosts[name].run(['test', '-d', SERVER.restoring])).code === 0, { timeoutMs: 5000 });
+    await sleep(1500);
+    expect(await run('test', '-d', SERVER.restoring)).toBe('');
+    await run('umount', MOTD);
+    await waitFor(async () => (await traces()) === '', { timeoutMs: 10_000 });
+    expect(await lab.hosts[name].readFile(MOTD)).toBe('old\n');
+  });
+
   test('disarmed, it never fires, and a new one can be armed at once', async () => {
     await armed(script.replaceAll('on-active=60', 'on-active=2'));
     await role('disarm');

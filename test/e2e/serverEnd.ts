@@ -1,3 +1,4 @@
+import { SERVER } from '../../src/server/places.ts';
 import type { Host } from '../lab/host.ts';
 
 /** What a device may have on a server. */
@@ -10,7 +11,7 @@ export interface DeviceAccount {
   readonly publicKey: string;
 }
 
-const SCRIPT = '/usr/local/lib/revtun/device';
+const SCRIPT = SERVER.script;
 
 // Whatever it is called with, it says hello or ends this account's other sessions; sshd itself asks it for keys.
 const script = `#!/bin/sh
@@ -32,7 +33,7 @@ const dropIn = `Match User revtun-*
     AuthenticationMethods publickey
     AuthorizedKeysFile none
     AuthorizedKeysCommand ${SCRIPT} admit %U
-    AuthorizedKeysCommandUser nobody
+    AuthorizedKeysCommandUser ${SERVER.keysUser}
     AllowStreamLocalForwarding no
     PermitTTY no
     PermitUserRC no
@@ -47,6 +48,7 @@ Match all
 /** Makes a server's end by hand: the script and sshd's drop-in. Accounts come on top. */
 export async function makeServerEnd(server: Host): Promise<void> {
   await server.succeed(['groupadd', '--system', 'revtun-devices']);
+  await server.succeed(['useradd', '--system', '--shell', '/usr/sbin/nologin', SERVER.keysUser]);
   await server.writeFile(SCRIPT, script, { mode: 0o755 });
   await server.succeed(['install', '-d', '-m', '755', '/etc/ssh/revtun']);
   await server.writeFile('/etc/ssh/sshd_config.d/00-revtun.conf', dropIn);

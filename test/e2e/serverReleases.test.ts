@@ -4,12 +4,18 @@ import { UNCHANGED, makeWorld, untilReachable, withoutBackups } from './world.ts
 
 const DEST = 'pi@server.test';
 
-test.each(['bullseye', 'trixie'] as const)('a server with the OpenSSH of %s takes a device, and is left as it was', async (release) => {
+test.each([
+  ['bullseye', 'ssh.service'],
+  ['trixie', 'ssh.service'],
+  // systemd listens, and starts sshd when somebody comes.
+  ['trixie', 'ssh.socket'],
+] as const)('a server with the OpenSSH of %s, started by %s, takes a device, and is left as it was', async (release, unit) => {
   const world = await makeWorld({}, { server: release });
   try {
     const { device, server, revtun } = world;
     await device.writeFile('/root/.ssh/known_hosts', await server.knownHostsLine());
     await device.succeed(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', '/root/cam']);
+    if (unit === 'ssh.socket') await server.succeed(['sh', '-c', 'systemctl disable -q --now ssh.service && systemctl enable -q --now ssh.socket']);
     const bare = server.snapshot();
     const run = async (...words: string[]) => {
       const { code, stdout, stderr } = await revtun(['server', ...words, DEST, '--json']);

@@ -47,7 +47,7 @@ const exists = async (host: Host, path: string) => (await host.run(['test', '-e'
 /** Runs a script of setup, and confirms the new state by the login that it asks for. */
 async function setUp(host: Host, script: string): Promise<Result> {
   const running = piped(host, script);
-  await Promise.race([running, waitFor(async () => (await host.run(['grep', '-qs', 'AuthorizedKeysCommand /usr/local/lib/revtun/device', SERVER.dropIn, SERVER.mainConfig])).code === 0, { what: 'the new state', timeoutMs: 20_000 })]);
+  await Promise.race([running, waitFor(async () => (await host.run(['grep', '-qs', 'AuthorizedKeysCommand /etc/ssh/revtun-device', SERVER.dropIn, SERVER.mainConfig])).code === 0, { what: 'the new state', timeoutMs: 20_000 })]);
   // It may still be reloading.
   await waitFor(async () => exists(host, '/run/revtun-restore.d'), { what: 'the guard', timeoutMs: 5000 });
   await confirm(host);
@@ -76,7 +76,7 @@ describe('server script setup', () => {
     const terminal = await world.server.terminal({ argv: ['sudo', 'sh', '/home/pi/setup.sh'], user: 'pi', columns: 160 });
     try {
       await terminal.waitForText('Does the second login work? [y/N]', 20_000);
-      expect((await world.server.succeed(['sshd', '-T', '-C', 'user=revtun-x,host=h,addr=192.0.2.1'])).toLowerCase()).toContain('\nforcecommand /usr/local/lib/revtun/device\n');
+      expect((await world.server.succeed(['sshd', '-T', '-C', 'user=revtun-x,host=h,addr=192.0.2.1'])).toLowerCase()).toContain('\nforcecommand /etc/ssh/revtun-device\n');
       await terminal.type('n');
       await terminal.press('Enter');
       expect(await terminal.exited(20_000)).toEqual({ code: 1 });
@@ -106,6 +106,9 @@ describe('server script setup', () => {
     const isOld = hasRelease('bullseye');
     const main = (await host.readFile(SERVER.mainConfig)).replace(/^Include .*\n/m, '').trimEnd();
     await host.writeFile(SERVER.mainConfig, main);
+    const unread = await piped(host, await setup({ inline: true, old: isOld }));
+    expect([unread.code, unread.stderr]).toEqual([1, expect.stringMatching(/(^|\n)sshd has not read yet [^\n]*\nNothing is changed\.\n$/)]);
+    await host.succeed(['systemctl', 'restart', 'ssh.service']);
     const refused = await piped(host, await setup({ old: !isOld }));
     expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(/Make this script anew with --inline\.\n[^]*Make this script anew with(out)? --old-openssh\.\nNothing is changed\.\n$/)]);
     expect(await exists(host, SERVER.script)).toBe(false);
@@ -114,7 +117,7 @@ describe('server script setup', () => {
     expect([code, stderr]).toEqual([0, expect.stringMatching(/\nDone\.\n$/)]);
     const now = await host.readFile(SERVER.mainConfig);
     expect(now.startsWith(`${main}\n# BEGIN revtun-setup\n`)).toBe(true);
-    expect((await host.succeed(['sshd', '-T', '-C', 'user=revtun-x,host=h,addr=192.0.2.1'])).toLowerCase()).toContain('\nforcecommand /usr/local/lib/revtun/device\n');
+    expect((await host.succeed(['sshd', '-T', '-C', 'user=revtun-x,host=h,addr=192.0.2.1'])).toLowerCase()).toContain('\nforcecommand /etc/ssh/revtun-device\n');
     const again = await piped(host, script);
     expect([again.code, again.stderr]).toEqual([0, expect.stringMatching(/\nNothing had to change\.\n$/)]);
     expect(await host.readFile(SERVER.mainConfig)).toBe(now);

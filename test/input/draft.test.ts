@@ -37,6 +37,11 @@ test('a flag overrules the variable that it excludes', () => {
   expect(read({ '--key': ['/k'] }, { REVTUN_GENERATE_KEY: '1' })).toEqual({ key: '/k' });
 });
 
+test('where the server is set up too, the target may be said without a port, which is chosen there', () => {
+  expect(read({ '--server-admin': ['root@tunl'], '--local-port': ['8080'], '--bind': ['*'] })).toEqual({ serverAdmin: { user: 'root', host: 'tunl' }, localPort: 8080, bind: '*' });
+  expect(read({ '--server-admin': ['root@tunl'] }, { REVTUN_HOST: 'pi@other' })).toEqual({ serverAdmin: { user: 'root', host: 'tunl' } });
+});
+
 test('"none" empties a list', () => {
   expect(read({ '--remote-forward': ['none'], '--jump': ['none'] })).toEqual({ remoteForward: [], jump: [] });
 });
@@ -48,6 +53,11 @@ test.each<[Record<string, string[]>, string]>([
   [{ '--known-hosts': ['/k'], '--accept-new-host-key': [] }, '--known-hosts and --accept-new-host-key exclude each other'],
   [{ '--host-key': [`SHA256:${'a'.repeat(43)}`], '--accept-new-host-key': [] }, '--host-key and --accept-new-host-key exclude each other'],
   [{ '--host-key': [`SHA256:${'a'.repeat(43)}`], '--known-hosts': ['/k'] }, '--host-key and --known-hosts exclude each other'],
+  [{ '--server-admin': ['root@a'], '--host': ['pi@a'] }, '--server-admin and --host exclude each other'],
+  [{ '--server-admin': ['root@a'], '--remote-forward': ['22222:localhost:22'] }, '--server-admin and --remote-forward exclude each other'],
+  [{ '--server-admin': ['root@a'], '--host-key': [`SHA256:${'a'.repeat(43)}`] }, '--server-admin and --host-key exclude each other'],
+  [{ '--device': ['kiosk'] }, '--device: only together with --server-admin'],
+  [{ '--server-admin': ['root@a'], '--device': ['Kiosk 7'] }, '--device: "Kiosk 7" cannot name a device'],
   [{ '--host': ['pi@a'], '--user': ['root'] }, '--host says user pi, but --user says root'],
   [{ '--host': ['a:22'], '--port': ['23'] }, '--host says port 22, but --port says 23'],
   [{ '--bind': ['*'], '--local-port': ['80'] }, '--bind, --local-port: only together with --remote-port'],

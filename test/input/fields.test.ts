@@ -14,6 +14,8 @@ const MEANT: Readonly<Record<keyof Draft, readonly [string, unknown]>> = {
   jump: ['a,b@c:1', [{ host: 'a' }, { user: 'b', host: 'c', port: 1 }]],
   key: ['~/.ssh/id', '/home/ann/.ssh/id'],
   generateKey: ['1', true],
+  serverAdmin: ['root@tunl:2222', { user: 'root', host: 'tunl', port: 2222 }],
+  device: ['kiosk-7', 'kiosk-7'],
   remotePort: ['22222', 22222],
   bind: ['[::1]', '::1'],
   localHost: ['10.0.0.1', '10.0.0.1'],
@@ -42,7 +44,8 @@ const MEANT: Readonly<Record<keyof Draft, readonly [string, unknown]>> = {
 const only = (field: Field, text: string) => new Map([[field, { from: flagOf(field), texts: isSwitch(field) ? [] : [text] }]]);
 
 /** What stands in the way of a value on its own. */
-const needs = (key: keyof Draft) => (['bind', 'localHost', 'localPort'].includes(key) ? { [variableOf(fieldOf('remotePort'))]: '1' } : {});
+const needs = (key: keyof Draft) => (['bind', 'localHost', 'localPort'].includes(key) ? { [variableOf(fieldOf('remotePort'))]: '1' }
+  : key === 'device' ? { [variableOf(fieldOf('serverAdmin'))]: 'root@tunl' } : {});
 
 test('every field is in this table, under one flag and one variable of its own', () => {
   expect(FIELDS.map(({ key }) => key).toSorted()).toEqual(Object.keys(MEANT).toSorted());

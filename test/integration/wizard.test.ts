@@ -48,6 +48,7 @@ async function answer(at: Terminal, answers: readonly Answer[]): Promise<void> {
 }
 
 const SERVER: Answer = ['? Server', 'pi@server.test', 'Enter'];
+const ALONE: Answer = ['? Set up the server too?', 'n', 'Enter'];
 const HOST_KEY: Answer = ['? Is it the same?', 'y', 'Enter'];
 const OLD_KEY: Answer = ['? Key to log in with', 'Enter'];
 const NEW_KEY: Answer = ['? Key to log in with', 'Down', 'Enter'];
@@ -58,7 +59,7 @@ const SCOPE: Answer = ['? What shall run it?', 'Enter'];
 const NAME: Answer = ['? Name of the tunnel', 'C-u', 'home', 'Enter'];
 const DO_IT: Answer = ['? Do it?', 'Enter'];
 const RESTRICTED: Answer = ['? What may this key do', 'Enter'];
-const HAPPY = [SERVER, HOST_KEY, OLD_KEY, TARGETS, PORT, AUDIENCE, SCOPE, NAME, DO_IT];
+const HAPPY = [SERVER, ALONE, HOST_KEY, OLD_KEY, TARGETS, PORT, AUDIENCE, SCOPE, NAME, DO_IT];
 
 /** The whole talk, when it has ended; with the exit code. */
 async function ended(at: Terminal): Promise<{ code: number; said: string }> {
@@ -102,6 +103,7 @@ describe('the way to a tunnel', () => {
     const at = await open();
     await answer(at, [
       ['? Server', 'pi@no-such-host.invalid', 'Enter'],
+      ALONE,
       ['its name does not resolve', 'pi@server.test:9', 'Enter'],
       ['nothing listens on that port', 'not a host', 'Enter'],
       ['is not a host name', 'C-u', 'pi@server.test', 'Enter'],
@@ -116,7 +118,7 @@ describe('the way to a tunnel', () => {
     const at = await open();
     const screen = await at.waitForText('❯ tunl');
     expect(screen).toMatch(/❯ tunl\n +other\n/);
-    await answer(at, [['? Server', 't', 'u', 'Down', 'Enter'], ['Reaching pi@server.test'], HOST_KEY, OLD_KEY, TARGETS, PORT, AUDIENCE, SCOPE, ['? Name of the tunnel: (tunl)', 'C-c']]);
+    await answer(at, [['? Server', 't', 'u', 'Down', 'Enter'], ALONE, ['Reaching pi@server.test'], HOST_KEY, OLD_KEY, TARGETS, PORT, AUDIENCE, SCOPE, ['? Name of the tunnel: (tunl)', 'C-c']]);
     expect((await ended(at)).code).toBe(130);
     await world.device.succeed(['rm', '-r', '/root/.ssh/config', '/root/.ssh/more']);
   });
@@ -126,7 +128,7 @@ describe('the way to a tunnel', () => {
     await world.server.sshdConfig('GatewayPorts clientspecified\nMaxStartups 100\nPasswordAuthentication yes\n');
     const at = await open();
     await answer(at, [
-      SERVER, HOST_KEY, OLD_KEY, ['? What shall be reachable?', 'Down', 'Space', 'Enter'],
+      SERVER, ALONE, HOST_KEY, OLD_KEY, ['? What shall be reachable?', 'Down', 'Space', 'Enter'],
       ['leads to localhost:22', 'Enter'], ['leads to localhost:8080: (28080)', '22abc', 'Enter'], ['is not a port', 'C-u', '28080', 'Enter'],
       ['? Who may reach', 'Down'], ['Open to the internet', 'Enter'],
       ['localhost:22: (22223)', 'Enter'], SCOPE, NAME, DO_IT,
@@ -147,7 +149,7 @@ describe("the server's host key", () => {
     const foreign = (await world.device.readFile('/tmp/foreign.pub')).split(' ').slice(0, 2).join(' ');
     await world.device.writeFile('/root/.ssh/known_hosts', `server.test ${foreign}\n`, { mode: 0o600 });
     const at = await open();
-    await answer(at, [SERVER]);
+    await answer(at, [SERVER, ALONE]);
     const { code, said } = await ended(at);
     expect([code, said]).toEqual([4, expect.stringContaining('The host key of server.test has CHANGED.')]);
     expect(said).toContain(world.fingerprint);
@@ -158,14 +160,14 @@ describe("the server's host key", () => {
   test('one that known_hosts agrees with needs only Enter', async () => {
     await world.device.writeFile('/root/.ssh/known_hosts', await world.server.knownHostsLine('server.test'), { mode: 0o600 });
     const at = await open();
-    await answer(at, [SERVER, ['known_hosts agrees: /root/.ssh/known_hosts', 'Enter'], ['? Key to log in with', 'C-c']]);
+    await answer(at, [SERVER, ALONE, ['known_hosts agrees: /root/.ssh/known_hosts', 'Enter'], ['? Key to log in with', 'C-c']]);
     expect((await ended(at)).code).toBe(130);
     await world.device.succeed(['rm', '/root/.ssh/known_hosts']);
   });
 
   test('a no ends it', async () => {
     const at = await open();
-    await answer(at, [SERVER, ['? Is it the same?', 'Enter']]);
+    await answer(at, [SERVER, ALONE, ['? Is it the same?', 'Enter']]);
     const { code, said } = await ended(at);
     expect([code, said]).toEqual([4, expect.stringContaining('was not confirmed')]);
   });
@@ -176,7 +178,7 @@ describe('a key that the server does not accept', () => {
 
   test('is let in by a line to paste, which admits this tunnel and nothing else', async () => {
     const at = await open();
-    await answer(at, [SERVER, HOST_KEY, NEW_KEY, ['? How shall it get there?', 'Down', 'Enter'], RESTRICTED, TARGETS, PORT, AUDIENCE]);
+    await answer(at, [SERVER, ALONE, HOST_KEY, NEW_KEY, ['? How shall it get there?', 'Down', 'Enter'], RESTRICTED, TARGETS, PORT, AUDIENCE]);
     await at.waitForText('? Enter when it is there');
     await at.press('Enter');
     await at.waitForText(/does not accept this key yet[\s\S]*does not accept this key yet/);
@@ -200,7 +202,7 @@ describe('a key that the server does not accept', () => {
     await world.server.succeed(['sh', '-c', 'umask 077; mkdir .ssh; printf "# mine, without an end of line" > .ssh/authorized_keys'], { user: 'pi' });
     const at = await open();
     await answer(at, [
-      SERVER, HOST_KEY, NEW_KEY, ['? How shall it get there?', 'Enter'], RESTRICTED, TARGETS, PORT, AUDIENCE,
+      SERVER, ALONE, HOST_KEY, NEW_KEY, ['? How shall it get there?', 'Enter'], RESTRICTED, TARGETS, PORT, AUDIENCE,
       ["pi@server.test's password:", 'wrong', 'Enter'], ['Permission denied, please try again.', 'correct horse', 'Enter'],
       ['The server accepts it.'], SCOPE, NAME, DO_IT,
     ]);
@@ -215,7 +217,7 @@ describe('a key that the server does not accept', () => {
     await world.server.authorizeKey('pi', await world.device.readFile('/root/.ssh/id_ed25519.pub'));
     const at = await open();
     await answer(at, [
-      SERVER, HOST_KEY, NEW_KEY, ['? How shall it get there?', 'Enter'], ['? What may this key do', 'Down', 'Enter'],
+      SERVER, ALONE, HOST_KEY, NEW_KEY, ['? How shall it get there?', 'Enter'], ['? What may this key do', 'Down', 'Enter'],
       ['The server accepts it.'], ['? What shall be reachable?', 'C-c'],
     ]);
     expect((await ended(at)).code).toBe(130);
@@ -229,7 +231,7 @@ describe('a key that the server does not accept', () => {
     const password: Answer = ["pi@server.test's password:", 'correct horse', 'Enter'];
     const at = await open();
     await answer(at, [
-      SERVER, HOST_KEY, NEW_KEY, ['? How shall it get there?', 'Enter'], RESTRICTED, TARGETS, PORT, AUDIENCE, password,
+      SERVER, ALONE, HOST_KEY, NEW_KEY, ['? How shall it get there?', 'Enter'], RESTRICTED, TARGETS, PORT, AUDIENCE, password,
       ['localhost:22: (22223)', 'Enter'], [/password:[\s\S]*password:/, 'correct horse', 'Enter'], SCOPE, NAME, ['? Do it?', 'n', 'Enter'],
     ]);
     const { code, said } = await ended(at);
@@ -243,7 +245,7 @@ describe('a key that the server does not accept', () => {
 describe('Ctrl-C', () => {
   const REFUSED: Answer = ['? How shall it get there?', 'Enter'];
   const LOGIN: Answer = ["pi@server.test's password:"];
-  const REFUSAL = [SERVER, HOST_KEY, NEW_KEY, REFUSED, RESTRICTED, TARGETS, PORT, AUDIENCE, LOGIN];
+  const REFUSAL = [SERVER, ALONE, HOST_KEY, NEW_KEY, REFUSED, RESTRICTED, TARGETS, PORT, AUDIENCE, LOGIN];
   const asked = [...HAPPY.map((_, at) => HAPPY.slice(0, at + 1)), ...REFUSAL.map((_, at) => REFUSAL.slice(0, at + 1)).slice(3)];
 
   test.each(asked.map((answers) => [String(answers.at(-1)![0]), answers] as const))('at "%s" leaves the machine untouched', async (question, answers) => {
@@ -270,7 +272,7 @@ test('Ctrl-D is a way to leave, too', async () => {
 test('a terminal that is closed leaves nothing behind', async () => {
   await world.server.succeed(['rm', '-rf', '/home/pi/.ssh']);
   const at = await open();
-  await answer(at, [SERVER, HOST_KEY, NEW_KEY, ['? How shall it get there?']]);
+  await answer(at, [SERVER, ALONE, HOST_KEY, NEW_KEY, ['? How shall it get there?']]);
   await at.close();
   await waitFor(async () => (await world.device.run(['pgrep', '-f', CLI])).code !== 0, { what: 'the wizard to end' });
   expect(await leftBehind()).toEqual([UNCHANGED, '']);
@@ -314,7 +316,7 @@ describe('flags', () => {
 test('with NO_COLOR there is no colour in a single byte', async () => {
   const env = { NO_COLOR: '1' };
   terminal = await world.device.terminal({ argv: ['script', '--quiet', '--return', '--command', `${process.execPath} ${CLI}`, '/tmp/bytes'], env });
-  await answer(terminal, [SERVER, HOST_KEY, OLD_KEY, TARGETS, PORT, AUDIENCE, SCOPE, NAME, ['? Do it?', 'C-c']]);
+  await answer(terminal, [SERVER, ALONE, HOST_KEY, OLD_KEY, TARGETS, PORT, AUDIENCE, SCOPE, NAME, ['? Do it?', 'C-c']]);
   expect((await ended(terminal)).code).toBe(130);
   const bytes = await world.device.readFile('/tmp/bytes');
   expect(bytes).toContain('Key to log in with');

@@ -44,6 +44,26 @@ test('what was carried out can be undone later, in reverse, and only once', asyn
   expect(Object.fromEntries(machine.nodes)).toEqual({ '/unit': file('old', 0o600) });
 });
 
+test('what holds its change in check is asked for before it takes effect, and not on the way back', async () => {
+  const guarded = (verb: string): Step[] => [{ kind: 'write', path: '/unit', content: 'new', mode: 0o644, guarded: [verb, 'guard'], settle: ['reload'] }];
+  const machine = makeMemoryMachine(new Map([['/unit', file('old')]]));
+  await expect(runSteps(machine, guarded('fail'), listening())).rejects.toThrow('fail guard');
+  expect(machine.commands).toEqual(['fail guard', 'reload']);
+  expect(Object.fromEntries(machine.nodes)).toEqual({ '/unit': file('old') });
+  machine.commands.length = 0;
+  await (await runSteps(machine, guarded('on'), listening())).undo();
+  expect(machine.commands).toEqual(['on guard', 'reload', 'reload']);
+});
+
+test('a write that came to nothing is undone without a write: there may be no room for one', async () => {
+  const machine = makeMemoryMachine(new Map([['/unit', file('old', 0o600)]]));
+  const hooks = listening();
+  let writes = 0;
+  const full = { ...machine, write: async () => { writes += 1; throw Object.assign(new Error('ENOSPC'), { code: 'ENOSPC' }); } };
+  await expect(runSteps(full, [{ kind: 'write', path: '/unit', content: 'new', mode: 0o600, settle: ['reload'] }], hooks)).rejects.toThrow('ENOSPC');
+  expect([writes, hooks.notices]).toEqual([1, []]);
+});
+
 test('a command that fails is named with what it said, and what was done before it is undone', async () => {
   const machine = makeMemoryMachine(new Map([['/unit', file('old')]]));
   const steps: Step[] = [...install, { kind: 'run', title: 'x', argv: ['fail', 'a b'], undo: ['off', 'x'] }];

@@ -21,10 +21,10 @@ describe('add', () => {
     const { device, steps } = planServerAdd(ready, wishOf('cam1', 1));
     expect(device).toEqual({ name: 'cam1', uid: 65_536, port: 20_000, bind: '127.0.0.1', publicKey: keyOf(1) });
     expect(titles(steps)).toEqual([
-      "make the account: useradd --system --uid 65536 --gid revtun-devices --no-create-home --home-dir / --shell /usr/local/lib/revtun/device --password '*' --comment 'revtun-setup device' revtun-cam1",
+      "make the account: useradd --system --uid 65536 --gid revtun-devices --no-create-home --home-dir / --shell /etc/ssh/revtun-device --password '*' --comment 'revtun-setup device' revtun-cam1",
       'write /etc/ssh/revtun/65536',
     ]);
-    expect(steps[0]).toMatchObject({ undo: ['userdel', 'revtun-cam1'] });
+    expect(steps[0]).toMatchObject({ undo: expect.arrayContaining([expect.stringMatching(/kill -KILL.*exec userdel/), 'revtun-cam1']) });
     expect(steps[1]).toMatchObject({ mode: 0o644, content: expect.stringMatching(/\nrestrict,port-forwarding,permitlisten="127\.0\.0\.1:20000",permitopen="127\.0\.0\.1:20000" ssh-ed25519 /) });
   });
 

@@ -11,16 +11,20 @@ export const bareServer: ServerState = {
   openssh: 'OpenSSH_9.2p1',
   settings: new Map([['port', ['22']], ['unusedconnectiontimeout', ['none']], ['channeltimeout', ['none']]]),
   complaint: '',
+  unread: [],
   includesDropIns: true,
   sshd: 'ssh.service',
+  activated: false,
   systemd: true,
   selinux: { enforcing: false, semanage: false, restorecon: false },
   files: new Map([
-    ['/usr/local/lib', directory()],
+    ['/etc/ssh', directory()],
     ['/etc/ssh/sshd_config.d', directory()],
     [SERVER.mainConfig, file('Include /etc/ssh/sshd_config.d/*.conf\nUsePAM yes\n')],
   ]),
   accounts: new Map(),
+  keysUser: undefined,
+  emptyDirectories: new Set(),
   groups: new Map(),
   takenUids: new Set(),
   keyFiles: new Map(),
@@ -36,6 +40,7 @@ export const bareServer: ServerState = {
 /** What a server has once the steps are done; knows the programs that plans use, and throws for others. */
 export function after(state: ServerState, steps: readonly Step[]): ServerState {
   const [files, keyFiles, accounts, groups] = [new Map(state.files), new Map(state.keyFiles), new Map(state.accounts), new Map(state.groups)];
+  let { keysUser } = state;
   const put = (path: string, node: ServerFile | undefined) => {
     const [where, name] = path.startsWith(`${SERVER.keys}/`) ? [keyFiles, path.slice(SERVER.keys.length + 1)] : [files, path];
     if (node) where.set(name, node);
@@ -47,9 +52,13 @@ export function after(state: ServerState, steps: readonly Step[]): ServerState {
     useradd: (words) => {
       const value = (flag: string) => words[words.indexOf(flag) + 1]!;
       const name = words.at(-1)!;
+      if (name === SERVER.keysUser) return void (keysUser = account(name, 990, { comment: value('--comment') }));
       accounts.set(name, { name, uid: Number(value('--uid')), gid: groups.get(value('--gid'))!, comment: value('--comment'), home: value('--home-dir'), shell: value('--shell') });
     },
-    userdel: (words) => void accounts.delete(words.at(-1)!),
+    userdel: (words) => {
+      if (words.at(-1) === SERVER.keysUser) keysUser = undefined;
+      accounts.delete(words.at(-1)!);
+    },
     usermod: (words) => {
       const account = accounts.get(words.at(-1)!)!;
       accounts.set(account.name, words[1] === '--shell' ? { ...account, shell: words[2]! } : { ...account, gid: groups.get(words[2]!)! });
@@ -76,7 +85,7 @@ export function after(state: ServerState, steps: readonly Step[]): ServerState {
   }
   const uids = [...accounts.values()].map(({ uid }) => uid);
   return {
-    ...state, files, keyFiles, accounts, groups,
+    ...state, files, keyFiles, accounts, groups, keysUser,
     includesDropIns: includesDropIns(files.get(SERVER.mainConfig)?.content ?? ''),
     takenUids: new Set([...state.takenUids, ...uids].filter((uid) => uids.includes(uid) || ![...state.accounts.values()].some((account) => account.uid === uid))),
     devices: [...accounts.values()].flatMap((account) => {

@@ -20,8 +20,8 @@ describe('setup', () => {
     expect(titles(planServerSetup(bareServer))).toEqual([
       'make the group: groupadd --system revtun-devices',
       'make the group: groupadd --system revtun-public',
-      'make /usr/local/lib/revtun/',
-      'write /usr/local/lib/revtun/device',
+      "make the user: useradd --system --user-group --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin --comment 'revtun-setup keys' revtun_keys",
+      'write /etc/ssh/revtun-device',
       'make /etc/ssh/revtun/',
       'make /etc/systemd/system/user@.service.d/',
       'write /etc/systemd/system/user@.service.d/revtun.conf',
@@ -41,19 +41,24 @@ describe('setup', () => {
     const done = after(state, planServerSetup(state));
     expect(hasTraces(done)).toBe(true);
     const back = after(done, planServerTeardown(done));
-    expect([back.files, back.groups]).toEqual([state.files, state.groups]);
+    expect([back.files, back.groups, back.keysUser]).toEqual([state.files, state.groups, undefined]);
     expect(hasTraces(back)).toBe(false);
   });
 
   test.each<[ServerState['sshd'], readonly string[]]>([
-    ['ssh.service', ['0016', 'sh', '-c', 'systemctl reload ssh.service']],
-    ['sshd.service', ['0016', 'sh', '-c', 'systemctl reload sshd.service']],
-    ['by-signal', ['0016', 'sh', '-c', 'kill -HUP "$(cat /var/run/my.pid)"']],
+    ['ssh.service', ['sh', 'sh', '-c', 'systemctl reload ssh.service']],
+    ['sshd.service', ['sh', 'sh', '-c', 'systemctl reload sshd.service']],
+    ['by-signal', ['sh', 'sh', '-c', 'kill -HUP "$(cat /var/run/my.pid)"']],
     ['per-connection', ['sshd', '-t']],
   ])('%s: looks at the configuration, and reloads', (sshd, command) => {
     const write = planServerSetup({ ...bareServer, sshd, settings: new Map([['port', ['22']], ['pidfile', ['/var/run/my.pid']]]) }).find((step) => step.kind === 'write' && step.path === SERVER.dropIn);
     expect((write as { settle: readonly string[] }).settle.slice(-command.length)).toEqual(command);
     expect(write).not.toHaveProperty('settledLater');
+  });
+
+  test('an sshd that systemd listens for is started anew, as a signal would end it', () => {
+    expect(JSON.stringify(planServerSetup({ ...bareServer, activated: true }))).toMatch(/systemctl try-restart ssh\.service.*systemctl try-restart ssh\.service/);
+    expect(JSON.stringify(planServerSetup(bareServer))).not.toContain('try-restart');
   });
 
   test('a name of a pid file never reaches a shell unless it is plain', () => {
@@ -79,13 +84,57 @@ describe('setup', () => {
     ['a directory of keys that others may write to', withFiles([SERVER.keys, directory(0o777)])],
     ["a directory of keys that is not root's", withFiles([SERVER.keys, directory(0o755, 1000)])],
     ['a main file that is a link', { ...bareServer, includesDropIns: false, files: new Map([[SERVER.mainConfig, { ...file(''), kind: 'symlink', content: undefined }]]) }],
+    ['a main file that cannot be read', { ...withFiles([SERVER.mainConfig, { ...file(''), content: undefined }]), includesDropIns: false }],
+    ['a user for keys of somebody else', { ...bareServer, keysUser: account(SERVER.keysUser, 990, { comment: 'Keys' }) }],
+    ["a directory of sshd's that others may write to", withFiles([SERVER.configuration, directory(0o775)])],
     ['an account of somebody else', { ...bareServer, accounts: new Map([['revtun-bob', account('revtun-bob', 1000, { comment: 'Bob' })]]) }],
   ])('%s is not touched', (_, state) => {
     expect(() => planServerSetup(state)).toThrow(expect.objectContaining({ id: 'not-ours' }));
   });
 
+  const unknownMain: [string, ServerState['files'] extends ReadonlyMap<string, infer File> ? File | undefined : never][] = [
+    ['a link', { ...file(''), mode: 0o777, kind: 'symlink', content: undefined }],
+    ['absent', undefined],
+    ['unread', { ...file(''), content: undefined }],
+  ];
+  test.each(unknownMain)('a main file that is %s is never written', (_, main) => {
+    const files = (state: ServerState) => new Map([...state.files].flatMap(([path, node]) => (path !== SERVER.mainConfig ? [[path, node] as const] : main ? [[path, main] as const] : [])));
+    const bare = { ...bareServer, files: files(bareServer) };
+    const done = after(bareServer, planServerSetup(bareServer));
+    const steps = [...planServerSetup(bare), ...planServerTeardown({ ...done, files: files(done) })];
+    expect(steps).toContainEqual(expect.objectContaining({ kind: 'write', path: SERVER.dropIn }));
+    expect(steps).toContainEqual(expect.objectContaining({ kind: 'remove', path: SERVER.dropIn }));
+    expect(steps.filter((step) => 'path' in step && step.path === SERVER.mainConfig)).toEqual([]);
+    expect(steps.filter((step) => step.kind === 'write' && step.path === SERVER.restore && step.content.includes(`'${SERVER.mainConfig}'`))).toEqual([]);
+  });
+
+  test('a main file whose bytes are not all text is not written anew', () => {
+    const state: ServerState = { ...withFiles([SERVER.mainConfig, file('# M\uFFFDller\nUsePAM yes\n')]), includesDropIns: false };
+    expect(() => planServerSetup(state)).toThrow(expect.objectContaining({ id: 'sshd-not-utf8' }));
+    expect(planServerSetup({ ...state, includesDropIns: true })).not.toEqual([]);
+  });
+
+  test('sshd is reloaded only while what would put it back stands ready, but on the way back in any case', () => {
+    const steps = planServerSetup({ ...noInclude, includesDropIns: false });
+    const settling = steps.filter((step) => step.kind === 'write' && step.path === SERVER.mainConfig);
+    expect(settling).toEqual([expect.objectContaining({ guarded: expect.arrayContaining([SERVER.armed]) })]);
+  });
+
+  test('what sshd has not read yet is in the way of a teardown as well', () => {
+    const done = { ...after(bareServer, planServerSetup(bareServer)), unread: [SERVER.mainConfig] };
+    expect(() => planServerTeardown(done)).toThrow(expect.objectContaining({ id: 'sshd-unread' }));
+    expect(hasTraces(done)).toBe(true);
+    expect(planServerTeardown({ ...bareServer, unread: [SERVER.mainConfig] })).toEqual([]);
+  });
+
+  test('a teardown takes a directory that a run which was cut off has left empty', () => {
+    const state = withFiles([SERVER.sessionDirectory, directory()]);
+    expect(titles(planServerTeardown({ ...state, emptyDirectories: new Set([SERVER.sessionDirectory]) }))).toEqual([`remove ${SERVER.sessionDirectory}/ if empty`]);
+    expect(planServerTeardown(state)).toEqual([]);
+  });
+
   test('a teardown leaves what is not ours', () => {
     const foreign = withFiles([SERVER.dropIn, file('PermitRootLogin no\n')], [SERVER.session, file('[Unit]\n')]);
-    expect(planServerTeardown(foreign)).toEqual([]);
+    expect(planServerTeardown({ ...foreign, keysUser: account(SERVER.keysUser, 990, { comment: 'Keys' }) })).toEqual([]);
   });
 });

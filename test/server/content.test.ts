@@ -17,8 +17,8 @@ Match User revtun-*
   KbdInteractiveAuthentication no
   HostbasedAuthentication no
   AuthorizedKeysFile none
-  AuthorizedKeysCommand /usr/local/lib/revtun/device admit %U
-  AuthorizedKeysCommandUser nobody
+  AuthorizedKeysCommand /etc/ssh/revtun-device admit %U
+  AuthorizedKeysCommandUser revtun_keys
   TrustedUserCAKeys none
   AllowUsers revtun-*
   AllowGroups revtun-devices revtun-public
@@ -31,7 +31,7 @@ Match User revtun-*
   AllowAgentForwarding no
   X11Forwarding no
   PermitTunnel no
-  ForceCommand /usr/local/lib/revtun/device
+  ForceCommand /etc/ssh/revtun-device
   MaxSessions 1
   PermitTTY no
   PermitUserRC no
@@ -63,8 +63,10 @@ test('the texts name the places that the rest of the program knows', () => {
   expect(deviceScript()).toContain(`\nkeys=${SERVER.keys}\n`);
   expect(sessionDropIn()).toContain(`!${SERVER.keys}/%i`);
   expect(sshdConfig(NEW)).toContain(`ForceCommand ${SERVER.script}\n`);
+  expect(sshdConfig(NEW)).toContain(`AuthorizedKeysCommandUser ${SERVER.keysUser}\n`);
   expect(sshdConfig(NEW)).toContain(`AllowGroups ${SERVER.group} ${SERVER.publicGroup}\n`);
   expect(restoreScript(['/a'], 'true')).toContain(`\nself=${SERVER.restore}\n`);
+  expect(restoreScript(['/a'], 'true')).toContain(`\narmed=${SERVER.armed}\nrestoring=${SERVER.restoring}\n`);
 });
 
 test('what is expected of an account differs in GatewayPorts alone', () => {

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { parseDeviceName, renderKeyFile } from '../../src/server/device.ts';
 import { SERVER } from '../../src/server/places.ts';
 import { readSockets } from '../../src/server/sockets.ts';
-import { DEVICE_COMMENT, includesDropIns, parseServer, readServer, type ServerState } from '../../src/server/state.ts';
+import { DEVICE_COMMENT, KEYS_COMMENT, includesDropIns, parseServer, readServer, type ServerState } from '../../src/server/state.ts';
 import type { Machine, RunResult } from '../../src/machine/machine.ts';
 import { freshFolder } from '../lab/paths.ts';
 import { openSandbox, type Sandbox } from '../lab/sandbox.ts';
@@ -46,7 +46,7 @@ beforeAll(async () => {
   writeFileSync(join(folder, 'group'), 'root:x:0:\nsshd:x:65534:\nrevtun-devices:x:990:\n');
   writeFileSync(join(folder, 'passwd'), [
     ...readFileSync('/etc/passwd', 'utf8').split('\n').filter((line) => /^(root|sshd|nobody):/.test(line)).map((line) => `${line}\n`),
-    'vm:x:70000:100::/:/bin/sh\n', 'revtun-bob:x:1000:1000:Bob:/home/bob:/bin/sh\n',
+    'vm:x:70000:100::/:/bin/sh\n', 'revtun_keys:x:991:991:revtun-setup keys:/nonexistent:/usr/sbin/nologin\n', 'revtun-bob:x:1000:1000:Bob:/home/bob:/bin/sh\n',
     ...Array.from({ length: MANY }, (_, at) => passwdOf(at)).filter((line) => !line.includes(':70000:')),
   ].join(''));
   for (let at = 0; at < MANY; at += 1) {
@@ -91,6 +91,8 @@ describe('a server with 10,000 devices', () => {
   test('accounts, uids, groups and files are as they are', () => {
     expect(state.accounts.get('revtun-bob')).toEqual({ name: 'revtun-bob', uid: 1000, gid: 1000, comment: 'Bob', home: '/home/bob', shell: '/bin/sh' });
     expect([state.takenUids.has(70_000), state.takenUids.has(65_536 + MANY)]).toEqual([true, false]);
+    expect(state.keysUser).toMatchObject({ name: 'revtun_keys', uid: 991, comment: KEYS_COMMENT });
+    expect(state.accounts.has('revtun_keys')).toBe(false);
     expect([...state.groups]).toEqual([['revtun-devices', 990]]);
     expect(state.files.get(SERVER.mainConfig)).toMatchObject({ kind: 'file', mode: 0o644, uid: 0, content: 'Include /etc/ssh/sshd_config.d/*.conf\n# bytes: "\\\n' });
     expect(state.files.get(SERVER.keys)).toMatchObject({ kind: 'directory', content: undefined });
@@ -111,6 +113,21 @@ test('without an sshd there is nothing to read', () => {
   const part = (name: string, text: string) => `${name} ${Buffer.from(text).toString('base64')}\n`;
   expect(() => parseServer(part('openssh', 'sh: sshd: not found'))).toThrow(expect.objectContaining({ id: 'no-sshd-there' }));
   expect(() => parseServer(part('openssh', 'OpenSSH_9.2p1') + part('complaint', 'line 3: Bad option'))).toThrow(expect.objectContaining({ id: 'sshd-broken', message: expect.stringContaining('line 3: Bad option') }));
+});
+
+test('a find that tells nothing is no empty server', () => {
+  const part = (name: string, text: string) => `${name} ${Buffer.from(text).toString('base64')}\n`;
+  expect(() => parseServer(part('openssh', 'OpenSSH_9.2p1') + part('settings', 'port 22\n') + part('nodes', ''))).toThrow(expect.objectContaining({ id: 'server-unreadable', message: expect.stringContaining('find') }));
+});
+
+test.each<[string, string[], boolean, string | undefined]>([
+  ['a link', ['/etc/ssh/sshd_config\0l\x00777\x000\x000\0'], true, undefined],
+  ['a file that could not be read', ['/etc/ssh/sshd_config\0f\x00644\x000\x000\0', ''], false, undefined],
+])('the main file as %s has no content of its own', (_, [nodes = '', without], includes, content) => {
+  const part = (name: string, text: string) => `${name} ${Buffer.from(text).toString('base64')}\n`;
+  const read = without === '' ? '' : part('file:/etc/ssh/sshd_config', 'Include /etc/ssh/sshd_config.d/*.conf\n');
+  const state = parseServer(part('openssh', 'OpenSSH_9.2p1') + part('settings', 'port 22\n') + part('nodes', nodes) + read);
+  expect([state.includesDropIns, state.files.get(SERVER.mainConfig)?.content]).toEqual([includes, content]);
 });
 
 test.each<[string, boolean]>([
