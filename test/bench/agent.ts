@@ -6,6 +6,7 @@ import { spawn } from 'node:child_process';
 import { connect, createServer } from 'node:net';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isTrickling, listener, trickle, untilRecovered } from './recoveryTasks.ts';
 
 /** Milliseconds of the machine's monotonic clock, which all hosts of a lab share (clock_gettime(2), CLOCK_MONOTONIC). */
 export type Moment = number;
@@ -25,6 +26,10 @@ export interface Tasks {
   serve: typeof serve;
   receive: typeof receive;
   send: typeof send;
+  listenerOf: typeof listenerOf;
+  untilRecovered: typeof untilRecovered;
+  trickle: typeof trickle;
+  isTrickling: typeof isTrickling;
 }
 
 export interface Call {
@@ -153,9 +158,12 @@ exec 3<>"/dev/tcp/$1/$2" && echo "take $3" >&3
 dd if=/dev/zero bs=256K count="$3" iflag=count_bytes status=none >&3 && read -r -N 1 -t 30 <&3
 `;
 
+/** Null where nothing listens. */
+const listenerOf = (port: number): Promise<string | null> => Promise.resolve(listener(port) ?? null);
+
 const answer = (line: Answer) => process.stdout.write(`${JSON.stringify(line)}\n`);
 
-const tasks: Tasks = { time, untilUsable, untilOpen, untilClosed, serve, receive, send };
+const tasks: Tasks = { time, untilUsable, untilOpen, untilClosed, serve, receive, send, listenerOf, untilRecovered, trickle, isTrickling };
 
 createInterface(process.stdin)
   .on('line', (line) => {

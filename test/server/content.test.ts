@@ -53,7 +53,7 @@ test('what an older sshd does not know is left out', () => {
 
 test('the session drop-in, whole', () => {
   expect(sessionDropIn()).toBe(`# Written by revtun-setup; made anew by: revtun-setup server setup
-# Device accounts run no services, so they need no service manager: it would cost 14 MB of memory a device.
+# Device accounts run no services, so they need no service manager: it would cost 5 MB of memory a device.
 [Unit]
 ConditionPathExists=!/etc/ssh/revtun/%i
 `);
