@@ -79,7 +79,7 @@ function remoteOver(connection: Connection, rights: Rights): Remote {
       const atOnce = await attempt(path, ['--nonblock']);
       if (atOnce) return atOnce;
       onWait();
-      const later = await attempt(path, ['--timeout', '120']);
+      const later = await attempt(path, ['--timeout', String(LOCK_LIFE + 20)]);
       if (later) return later;
       throw failed('locked', `Another revtun-setup is at work on ${name} (${path} is locked there).`, 'Wait for it to end, then run this again.');
     },
@@ -88,5 +88,11 @@ function remoteOver(connection: Connection, rights: Rights): Remote {
   };
 }
 
+/**
+ * Seconds. The server may not notice for hours that the other end of a connection is gone: then the lock goes all the
+ * same, and whoever waits for it outlasts it. It is longer than any work of ours but the removal of hundreds of devices.
+ */
+const LOCK_LIFE = 180;
+
 /** The lock goes with the connection: tail(1) watches its lifeline. Nobody else may open root's file, which is all it takes to hold the lock. */
-const LOCK = `umask 077; lifeline=$1; shift; exec flock "$@" sh -c 'echo held; exec tail -f /dev/null --pid="$1"' sh "$lifeline"`;
+const LOCK = `umask 077; lifeline=$1; shift; exec flock "$@" sh -c 'echo held; exec timeout --foreground ${LOCK_LIFE} tail -f /dev/null --pid="$1"' sh "$lifeline"`;
