@@ -62,7 +62,7 @@ describe('a tunnel of the system, by flags', () => {
   test('a run that would drop a setting is refused, and the command that it prints keeps it', async () => {
     const was = await invocation();
     const { code, stderr } = await world.revtun(['install', 'home', '--host', 'pi@server.test', '--remote-port', '22223']);
-    expect([code, stderr]).toEqual([2, expect.stringContaining('--keepalive: now 7, would become 4')]);
+    expect([code, stderr]).toEqual([2, expect.stringContaining('--keepalive: now 7, would become 3')]);
     expect(await invocation()).toBe(was);
     const printed = /^ {2}revtun-setup (install .*)$/m.exec(stderr)?.[1] ?? '';
     const again = await world.revtun([...printed.split(' '), '--json']);

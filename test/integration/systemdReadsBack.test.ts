@@ -150,7 +150,7 @@ describe.each<[string, () => Promise<Manager>]>([['a user manager', userManager]
         .toEqual(cases.map(({ tunnel }) => ({ name: tunnel.name, tunnel })).toSorted(byName));
       for (const { tunnel, places } of cases) {
         const argv = tunnelArgv(tunnel, places.sshConfig);
-        const releasing = [argv[0], '-Ty', '-o', 'ClearAllForwardings=yes', ...argv.slice(2), 'release'];
+        const releasing = [argv[0], '-Ty', '-o', 'ClearAllForwardings=yes', '-o', 'ServerAliveInterval=20', ...argv.slice(2), 'release'];
         expect(recorded(join(outputs, places.unit.replace('.service', '')))).toEqual(
           [...(tunnel.release ? [releasing] : []), argv].map((words) => ({ argv: words, key: `key ${tunnel.identityFile}`, config: `config of ${tunnel.name}` })),
         );
