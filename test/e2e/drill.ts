@@ -40,6 +40,8 @@ export interface Drill {
   revtun(words: readonly string[]): Promise<Ended>;
   /** Ends a run when it has said that so many steps are done; for 'network', the caller heals the server. */
   cutAfter(steps: number, cut: Cut, words: readonly string[]): Promise<Ended>;
+  /** Has the server notice at once that the connection of a run is gone, which it would in a minute or in hours. */
+  noticeLoss(): Promise<void>;
   /** The administrator gets in anew, and the session that is open stands. */
   expectLogins(): Promise<void>;
   sshd(): Promise<Sshd>;
@@ -100,6 +102,7 @@ export async function startDrill({ admin, server, login, includes }: DrillPlan):
       if (cut !== 'network') await waitFor(async () => (await scopes()) <= scopesKept, { what: 'its sessions to end', timeoutMs: 15_000 });
       return ended;
     },
+    noticeLoss: async () => void (await server.succeed(['sh', '-c', KILL_OTHERS, 'sh', ...kept])),
     expectLogins: async () => {
       const fresh = await admin.run([...SSH, destination, 'echo in']);
       expect([fresh.stdout, fresh.code, fresh.stderr]).toEqual(['in\n', 0, '']);

@@ -98,6 +98,8 @@ export async function blackHole({ drill, bare, without }: Lane): Promise<void> {
   await drill.expectLogins();
   expect(await drill.sshd()).toEqual({ effective: without, unread: '' });
   expect(await drill.traces()).toBe('');
+  // Its lock would go by itself, but not for another two minutes.
+  await drill.noticeLoss();
   await succeed(drill, 'setup');
   await succeed(drill, 'remove', '--all');
   await drill.expectState(without, bare);
