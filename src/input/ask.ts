@@ -1,6 +1,7 @@
 import { styleText } from 'node:util';
 import inquirer from 'inquirer';
 import { cancelled, InvalidValue } from '../errors.ts';
+import { suggest } from './suggest.ts';
 
 /** One answer to choose. */
 export interface Choice<T> {
@@ -49,14 +50,10 @@ export function openAsk(signal: AbortSignal): Ask {
   return {
     say: (words) => void process.stderr.write(`${words}\n`),
     text,
-    suggested: async (message, suggestions, parse) => {
-      if (suggestions.length === 0) return text(message, parse);
-      const source = (typed = '') => {
-        const fitting = suggestions.filter((one) => one !== typed && one.startsWith(typed));
-        // What is typed comes first: Enter never means anything else than what stands there.
-        return (typed === '' ? fitting : [typed, ...fitting]).map((value) => ({ value }));
-      };
-      return parse(trimmed(await put('search', { message, source, validate: (typed: string) => problemOf(parse, typed) })));
+    suggested: async (words, suggestions, parse) => {
+      if (suggestions.length === 0) return text(words, parse);
+      const question = { message: words, suggestions, validate: (typed: string) => problemOf(parse, typed), pageSize: PAGE, keysHelp: keysHelpTip([['↑↓', 'navigate'], ['⏎', 'select']]), style: { message } };
+      return parse(trimmed(await whileTerminalLasts(signal, (until) => suggest(question, { output: process.stderr, signal: until }))));
     },
     yes: async (message, preset) => (await put('confirm', { message, default: preset })) === true,
     oneOf: async <T>(message: string, choices: readonly Choice<T>[], preset?: T) =>
@@ -103,7 +100,6 @@ const description = (text: string) => styleText('dim', text);
 const THEMES = {
   input: { style: { message } },
   confirm: { style: { message } },
-  search: { style: { message, keysHelpTip } },
   password: { style: { message } },
   select: { style: { message, keysHelpTip, description } },
   checkbox: { style: { message, keysHelpTip, description } },

@@ -118,6 +118,9 @@ describe('the way to a tunnel', () => {
     const at = await open();
     const screen = await at.waitForText('❯ tunl');
     expect(screen).toMatch(/❯ tunl\n +other\n/);
+    const pasted = await open();
+    await answer(pasted, [['? Server', 'not a host\r'], ['is not a host name', 'C-u', 'tunl\r'], ALONE, ['Reaching pi@server.test'], HOST_KEY, ['? Key to log in with', 'C-c']]);
+    expect((await ended(pasted)).code).toBe(130);
     await answer(at, [['? Server', 't', 'u', 'Down', 'Enter'], ALONE, ['Reaching pi@server.test'], HOST_KEY, OLD_KEY, TARGETS, PORT, AUDIENCE, SCOPE, ['? Name of the tunnel: (tunl)', 'C-c']]);
     expect((await ended(at)).code).toBe(130);
     await world.device.succeed(['rm', '-r', '/root/.ssh/config', '/root/.ssh/more']);
