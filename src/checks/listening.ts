@@ -1,5 +1,5 @@
-import { endianness } from 'node:os';
 import type { Machine } from '../machine/machine.ts';
+import { addressBytes } from '../machine/procNet.ts';
 
 /** A TCP port that something on this machine listens on. */
 export interface Listening {
@@ -29,32 +29,13 @@ export async function listeningPorts(machine: Machine): Promise<Listening[]> {
 /** Rows of /proc/net/tcp{,6} in state LISTEN (0A). */
 function socketsIn(table: string): { port: number; host: string }[] {
   return [...table.matchAll(/^\s*\d+: ([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4}) \S+ 0A /gm)].flatMap(([, address = '', port = '']) => {
-    const host = hostToDial(bytesOf(address));
+    const host = hostToDial(addressBytes(address));
     return host === undefined ? [] : [{ port: Number.parseInt(port, 16), host }];
   });
 }
 
-/** The kernel prints addresses as 32-bit words of this machine's byte order. */
-function bytesOf(hex: string): Buffer {
-  const bytes = Buffer.from(hex, 'hex');
-  return endianness() === 'LE' ? bytes.swap32() : bytes;
-}
-
-/** An IPv4 address that comes mapped into IPv6, as itself (RFC 4291, 2.5.5.2). */
-function withoutMapping(address: Buffer): Buffer {
-  return address.length === 16 && address.subarray(0, 12).toString('hex') === '00000000000000000000ffff' ? address.subarray(12) : address;
-}
-
-/** An address of those tables as Node's net spells it; IPv4 also where it comes mapped into IPv6. */
-export function addressOf(hex: string): string {
-  const bytes = bytesOf(hex);
-  const v4 = withoutMapping(bytes);
-  return v4.length === 4 ? v4.join('.') : new URL(`http://[${bytes.toString('hex').match(/.{4}/g)!.join(':')}]`).hostname.slice(1, -1);
-}
-
 function hostToDial(address: Buffer): string | undefined {
-  const v4 = withoutMapping(address);
-  if (v4.length === 4) return v4[0] === 127 || v4.every((byte) => byte === 0) ? 'localhost' : v4.join('.');
+  if (address.length === 4) return address[0] === 127 || address.every((byte) => byte === 0) ? 'localhost' : address.join('.');
   if (address.subarray(0, 15).every((byte) => byte === 0) && address[15]! <= 1) return 'localhost';
   // A link-local address means nothing without the name of its interface.
   if (address[0] === 0xfe && (address[1]! & 0xc0) === 0x80) return undefined;

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DialResult, Identity, Machine } from '../machine/machine.ts';
+import { addressOf, LISTENS } from '../machine/procNet.ts';
 import { knownHostsName } from '../tunnel/destination.ts';
 import { type Endpoint, formatEndpoint, formatForward, type Forward, isLoopback, isPublic } from '../tunnel/forward.ts';
 import { remoteForwards, type Tunnel } from '../tunnel/tunnel.ts';
 import { fetchHostKey, type HostKey } from './hostKey.ts';
-import { addressOf } from './listening.ts';
 import { recognise } from './sshFailure.ts';
 import type { Workbench } from './workbench.ts';
 
@@ -179,13 +179,13 @@ async function bannerThrough({ machine, bench, tunnel }: Probe, end: { host: str
   return stopped ? 'open' : 'closed';
 }
 
-/** TCP connections with that address and port at either end, closing ones included (proc(5), /proc/net/tcp; 0A is listening). */
+/** TCP connections with that address and port at either end, closing ones included (proc(5), /proc/net/tcp). */
 async function connectionsTo(machine: Machine, { host, port }: { readonly host: string; readonly port: number }): Promise<Set<string>> {
   const tables = await Promise.all(['/proc/net/tcp', '/proc/net/tcp6'].map((path) => machine.read(path)));
   const end = `:${port.toString(16).toUpperCase().padStart(4, '0')}`;
   const isThere = (hex: string) => hex.endsWith(end) && addressOf(hex.slice(0, -end.length)) === host;
   const rows = tables.flatMap((table) => (table?.toString() ?? '').split('\n')).map((line) => line.trim().split(/\s+/));
-  return new Set(rows.flatMap(([, here = '', there = '', state]) => (state !== '0A' && (isThere(here) || isThere(there)) ? [`${here} ${there}`] : [])));
+  return new Set(rows.flatMap(([, here = '', there = '', state]) => (state !== LISTENS && (isThere(here) || isThere(there)) ? [`${here} ${there}`] : [])));
 }
 
 /**

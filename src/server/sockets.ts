@@ -1,3 +1,5 @@
+import { addressOf, type ByteOrder, LISTENS } from '../machine/procNet.ts';
+
 /** The server's own time, by which its tables have to be read. */
 export interface ServerClock {
   /** Seconds since 1970. */
@@ -7,7 +9,7 @@ export interface ServerClock {
   /** Clock ticks a second (sysconf(3)). */
   readonly ticks: number;
   /** How its processor stores numbers. */
-  readonly order: 'little' | 'big';
+  readonly order: ByteOrder;
 }
 
 /** A TCP socket that listens on the server. */
@@ -52,7 +54,7 @@ interface Socket {
 export function readSockets(tables: SocketTables, clock: ServerClock): { listeners: Listener[]; connections: Connection[] } {
   const sockets = rows(tables.sockets).flatMap(([local, remote, state, uid, inode = '']): Socket[] => {
     const [here, there] = [endpoint(local, clock.order), endpoint(remote, clock.order)];
-    return here && there ? [{ local: here, remote: there, listens: state === '0A', uid: Number(uid), inode }] : [];
+    return here && there ? [{ local: here, remote: there, listens: state === LISTENS, uid: Number(uid), inode }] : [];
   });
   const byInode = new Map(sockets.map((socket) => [socket.inode, socket]));
   const uidOf = new Map(rows(tables.processes).map(([pid = '', uid]) => [pid, Number(uid)]));
@@ -83,19 +85,9 @@ function startTimes(stats: string, { now, uptime, ticks }: ServerClock): Readonl
   }));
 }
 
-function endpoint(text = '', order: ServerClock['order']): Socket['local'] | undefined {
+function endpoint(text = '', order: ByteOrder): Socket['local'] | undefined {
   const [, address, port] = /^([0-9A-F]{8}|[0-9A-F]{32}):([0-9A-F]{4})$/.exec(text) ?? [];
-  return address === undefined || port === undefined ? undefined : { address: addressIn(address, order), port: Number.parseInt(port, 16) };
-}
-
-/** The kernel prints addresses as 32-bit words in its own byte order. IPv4 that comes mapped into IPv6 is itself (RFC 4291, 2.5.5.2). */
-function addressIn(hex: string, order: ServerClock['order']): string {
-  const bytes = Buffer.from(hex, 'hex');
-  if (order === 'little') bytes.swap32();
-  const plain = bytes.toString('hex');
-  if (bytes.length === 4) return bytes.join('.');
-  if (plain.startsWith('00000000000000000000ffff')) return bytes.subarray(12).join('.');
-  return new URL(`http://[${plain.match(/.{4}/g)!.join(':')}]`).hostname.slice(1, -1);
+  return address === undefined || port === undefined ? undefined : { address: addressOf(address, order), port: Number.parseInt(port, 16) };
 }
 
 const rows = (text: string) => text.split('\n').filter((line) => line !== '').map((line) => line.split(' '));
