@@ -13,21 +13,8 @@ part() {
 effective() { sshd -T -C "user=$1,host=192.0.2.1,addr=192.0.2.1,laddr=192.0.2.2,lport=$port"; }
 # Lines of "FILE NUL NUMBER:line".
 configuration() { grep -aHnZ '' /etc/ssh/sshd_config /etc/ssh/sshd_config.d/*.conf; }
-# Rules that drop what no other rule lets in.
-closed() {
-  nft list ruleset | grep -E 'hook input .*policy drop'
-  iptables -S INPUT | grep -E -- '-P INPUT DROP'
-}
-admitted() {
-  ufw status
-  firewall-cmd --list-ports
-}
 
 port=$1
 shift
 part configuration configuration
-part closed closed
-part admitted admitted
-part ufw sh -c 'ufw status | head -n 1'
-part firewalld firewall-cmd --state
 for account; do part "effective:$account" effective "$account"; done

@@ -1,3 +1,4 @@
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { ExitCode, ExpectedError, failed, personNeeded } from '../errors.ts';
 import type { Machine } from '../machine/machine.ts';
@@ -43,6 +44,16 @@ export async function generateKey(machine: Machine, directory: string, comment: 
   if (code !== 0) throw failed('key-not-made', `ssh-keygen could not make a key: ${stderr.trim()}`);
   const [privateKey, publicKey] = await Promise.all([machine.read(path), machine.read(`${path}.pub`)]);
   return { path, privateKey: String(privateKey), publicKey: String(publicKey).trim() };
+}
+
+/** Makes the key of a tunnel in a folder that is gone when the work with it is done. */
+export async function withNewKey(machine: Machine, name: string, work: (key: KeyPair & { path: string }) => Promise<void>): Promise<void> {
+  const directory = await machine.temporaryDirectory();
+  try {
+    await work(await generateKey(machine, directory, `revtun-${name}@${hostname()}`));
+  } finally {
+    await machine.removeTree(directory);
+  }
 }
 
 async function readKey(machine: Machine, path: string): Promise<string> {

@@ -1,7 +1,7 @@
 import type { Machine } from '../machine/machine.ts';
 import { template } from '../package.ts';
 import { expectedSettings } from '../server/content.ts';
-import { type Device, isPublicDevice, keyFileOf } from '../server/device.ts';
+import { type Device, deviceOf, isPublicDevice, keyFileOf } from '../server/device.ts';
 import { SERVER } from '../server/places.ts';
 import { type Account, DEVICE_COMMENT, DEVICE_UIDS, parseParts, parseSettings, type ServerState } from '../server/state.ts';
 import { conditionalLines, overridingLine, placeOf, readLines, type SshdLine } from './sshdLines.ts';
@@ -28,24 +28,37 @@ const ANYBODY: Account = { name: 'revtun-0', uid: DEVICE_UIDS.last, gid: -1, com
 /**
  * Looks at what devices will meet on a server.
  * @param state read just now
- * @param names accounts to look at; all by default
  */
-export async function checkServer(machine: Machine, state: ServerState, names?: readonly string[]): Promise<ServerFinding[]> {
-  const ours = [...state.accounts.values()].filter(({ name, comment }) => comment === DEVICE_COMMENT && names?.includes(name) !== false);
-  const { parts, asked } = await look(machine, state, ours.length === 0 ? [ANYBODY] : ours);
-  const lines = readLines(parts.get('configuration') ?? '');
+export async function checkServer(machine: Machine, state: ServerState): Promise<ServerFinding[]> {
+  const ours = devicesAmong(state);
+  const [settings, firewall] = [await checkWhatHolds(machine, state), await checkFirewall(machine, state)];
   return [
     ...(state.complaint === '' ? [] : [unknown('sshd-complains', `sshd says of its configuration: ${state.complaint}`)]),
     ...ours.flatMap((account) => checkAccount(state, account)),
     ...checkPorts(state),
-    ...asked.flatMap((account) => checkSettings(state, account, parseSettings(parts.get(`effective:${account.name}`) ?? ''), lines)),
-    ...(ours.length > asked.length ? [unknown('not-all-asked', `sshd was asked about ${asked.length} of ${ours.length} accounts.`)] : []),
+    ...settings,
     ...checkKeepalive(state),
     ...checkPenalties(state),
     ...checkStartups(state),
-    ...checkFirewall(state, parts),
+    ...firewall,
   ];
 }
+
+/**
+ * What sshd itself says holds for devices: whether somebody else's settings win over those that keep them to their port.
+ * @param names accounts to ask about; all by default
+ */
+export async function checkWhatHolds(machine: Machine, state: ServerState, names?: readonly string[]): Promise<ServerFinding[]> {
+  const ours = devicesAmong(state).filter(({ name }) => names?.includes(name) !== false);
+  const { parts, asked } = await look(machine, state, ours.length === 0 ? [ANYBODY] : ours);
+  const lines = readLines(parts.get('configuration') ?? '');
+  return [
+    ...asked.flatMap((account) => checkSettings(state, account, parseSettings(parts.get(`effective:${account.name}`) ?? ''), lines)),
+    ...(ours.length > asked.length ? [unknown('not-all-asked', `sshd was asked about ${asked.length} of ${ours.length} accounts.`)] : []),
+  ];
+}
+
+const devicesAmong = ({ accounts }: ServerState) => [...accounts.values()].filter(({ comment }) => comment === DEVICE_COMMENT);
 
 async function look(machine: Machine, state: ServerState, ours: readonly Account[]) {
   const run = async (accounts: readonly Account[]) => {
@@ -62,7 +75,7 @@ async function look(machine: Machine, state: ServerState, ours: readonly Account
 function checkAccount(state: ServerState, { name, uid, shell }: Account): ServerFinding[] {
   const path = keyFileOf(uid);
   const file = state.keyFiles.get(String(uid));
-  const of = { device: name.replace(/^revtun-/, '') };
+  const of = { device: deviceOf(name) ?? name };
   const shellFault = shell === SERVER.script ? [] : [fault('account-altered', `The account ${name} has the shell ${shell} instead of ${SERVER.script}: its key may be able to run programs.`, of)];
   if (!file) return [...shellFault, fault('key-file', `${path} is missing: ${of.device} is not admitted. Add it again, or remove it.`, of)];
   if (file.kind !== 'file' || file.uid !== 0 || (file.mode & 0o022) !== 0) return [...shellFault, fault('key-file', `${path} is not a plain file that root alone may write to: ${of.device} is not admitted.`, of)];
@@ -85,7 +98,7 @@ function checkPorts({ devices, listeners, connections }: ServerState): ServerFin
 }
 
 function checkSettings(state: ServerState, account: Account, seen: ReadonlyMap<string, readonly string[]>, lines: readonly SshdLine[]): ServerFinding[] {
-  const device = account.name.replace(/^revtun-/, '');
+  const device = deviceOf(account.name) ?? account.name;
   if (seen.size === 0) return [unknown('not-asked', `sshd does not say what holds for ${account.name}.`, { device })];
   const isPublic = state.groups.get(SERVER.publicGroup) === account.gid;
   const expected = expectedSettings(new Set(state.settings.keys()), { public: isPublic });
@@ -138,9 +151,10 @@ function checkStartups({ settings, devices }: ServerState): ServerFinding[] {
   return [unknown('max-startups', `${devices.length} devices come at once after the server was down, and sshd drops some of more than ${begin}: they try again. For more at once: MaxStartups ${2 * devices.length}:30:${4 * devices.length}`)];
 }
 
-function checkFirewall({ devices }: ServerState, parts: ReadonlyMap<string, string>): ServerFinding[] {
+async function checkFirewall(machine: Machine, { devices }: ServerState): Promise<ServerFinding[]> {
   const exposed = devices.filter(isPublicDevice);
   if (exposed.length === 0) return [];
+  const parts = parseParts((await machine.run(['sh', '-c', template('server-firewall.sh')], { timeoutMs: 60_000 })).stdout);
   const has = (name: string, pattern: RegExp) => pattern.test(parts.get(name) ?? '');
   const [ufw, firewalld] = [has('ufw', /^Status: active/), has('firewalld', /^running/)];
   if (!ufw && !firewalld && !has('closed', /./)) return [ok('firewall', 'no firewall of the server itself closes the public ports; one in front of it cannot be seen from here')];

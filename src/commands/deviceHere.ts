@@ -1,5 +1,4 @@
-import { hostname } from 'node:os';
-import { generateKey, publicKeyOf } from '../checks/key.ts';
+import { publicKeyOf, withNewKey } from '../checks/key.ts';
 import type { Draft } from '../input/fields.ts';
 import { scopeOf } from '../input/resolve.ts';
 import { accountOf, type Device } from '../server/device.ts';
@@ -30,13 +29,7 @@ export async function withDeviceKey(context: Here, draft: Draft, work: (key: Dev
   const path = draft.key ?? installed?.identityFile;
   if (path !== undefined && path !== generated) return work({ publicKey: await publicKeyOf(machine, path), path });
   if (await machine.stat(generated)) return work({ publicKey: await publicKeyOf(machine, generated) });
-  const directory = await machine.temporaryDirectory();
-  try {
-    const newKey = await generateKey(machine, directory, `revtun-${draft.name}@${hostname()}`);
-    return await work({ publicKey: newKey.publicKey, newKey });
-  } finally {
-    await machine.removeTree(directory);
-  }
+  return withNewKey(machine, draft.name!, (newKey) => work({ publicKey: newKey.publicKey, newKey }));
 }
 
 /** Where the device's port leads already, and where it is to lead where nothing is said. */

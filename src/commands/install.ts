@@ -1,10 +1,10 @@
-import { hostname } from 'node:os';
 import { readFacts } from '../checks/facts.ts';
 import { trustHostKeys, type TrustWish } from '../checks/hostKey.ts';
-import { generateKey, publicKeyOf } from '../checks/key.ts';
+import { publicKeyOf, withNewKey } from '../checks/key.ts';
 import { requireCiphers, requireLocalPortsFree, requireMachine, requireRisksAccepted } from '../checks/preflight.ts';
 import type { Proof } from '../checks/verify.ts';
 import { withWorkbench } from '../checks/workbench.ts';
+import { reasonSince } from './reason.ts';
 import { cancelled, ExpectedError, failed } from '../errors.ts';
 import type { Draft } from '../input/fields.ts';
 import { missing, nameOf, scopeOf } from '../input/resolve.ts';
@@ -13,7 +13,7 @@ import type { Machine } from '../machine/machine.ts';
 import { type Desired, planInstall } from '../plan/plan.ts';
 import { readPresent } from '../plan/present.ts';
 import { type Carried, runSteps } from '../plan/run.ts';
-import { type Step, titleOf } from '../plan/step.ts';
+import { type Step, titlesOf } from '../plan/step.ts';
 import type { Tunnel } from '../tunnel/tunnel.ts';
 import { findInstalled } from '../unit/installed.ts';
 import { type Places, placesOf } from '../unit/places.ts';
@@ -23,7 +23,6 @@ import type { Context } from './context.ts';
 import { type Job, type Key, pinnedLines, type Prepared } from './installJob.ts';
 import { releasingIfItCan, tryFirst } from './installTrial.ts';
 import { withLock } from './lock.ts';
-import { reasonSince } from './reason.ts';
 import { failOnFault, prove, tellDifferences, tellHowToConnect, tellStaleness, verifiedObject } from './telling.ts';
 
 /** Plans, installs, enables, starts and proves one tunnel. */
@@ -60,16 +59,10 @@ async function findKey(machine: Machine, tunnel: Tunnel, places: Places, { newKe
   return { path: tunnel.identityFile, publicKey: await publicKeyOf(machine, tunnel.identityFile) };
 }
 
-/** Makes the key that is missing in a folder of its own: it is put in place as a step like any other. */
+/** A key that is missing is made first, and put in place as a step like any other. */
 async function withKey({ machine }: Context, tunnel: Tunnel, own: Key | undefined, work: (key: Key) => Promise<void>): Promise<void> {
   if (own) return work(own);
-  const directory = await machine.temporaryDirectory();
-  try {
-    const made = await generateKey(machine, directory, `revtun-${tunnel.name}@${hostname()}`);
-    return await work({ path: made.path, publicKey: made.publicKey, made });
-  } finally {
-    await machine.removeTree(directory);
-  }
+  return withNewKey(machine, tunnel.name, (made) => work({ path: made.path, publicKey: made.publicKey, made }));
 }
 
 async function installOne(wanted: Job): Promise<void> {
@@ -133,8 +126,6 @@ async function makeServerEnd({ prepared: { serverEnd, confirmPlan }, draft, sign
 }
 
 const onServer = ({ prepared }: Pick<Job, 'prepared'>) => prepared.serverEnd?.titles.map((title) => `on the server: ${title}`) ?? [];
-
-const titlesOf = (steps: readonly Step[]) => steps.map(titleOf).filter((title) => title !== undefined);
 
 const unitOf = ({ files }: Desired) => files.at(-1)!.content;
 

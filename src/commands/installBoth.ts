@@ -3,7 +3,7 @@ import { cancelled, ExpectedError } from '../errors.ts';
 import type { Draft } from '../input/fields.ts';
 import { planServerAdd } from '../plan/serverDevices.ts';
 import { planServerSetup } from '../plan/serverSetup.ts';
-import { titleOf } from '../plan/step.ts';
+import { titlesOf } from '../plan/step.ts';
 import { accountOf, defaultDeviceName, type Device } from '../server/device.ts';
 import { readServer, type ServerState } from '../server/state.ts';
 import { formatDestination } from '../tunnel/destination.ts';
@@ -12,7 +12,7 @@ import type { Context } from './context.ts';
 import { type DeviceKey, targetHere, withDeviceKey } from './deviceHere.ts';
 import { install } from './install.ts';
 import type { Prepared } from './installJob.ts';
-import { type Change, change, requireKept } from './serverChange.ts';
+import { AS_BEFORE, type Change, change, requireKept } from './serverChange.ts';
 import { type AtServer, onServer } from './serverLogin.ts';
 import { hostKeyOf, type Way, wayOf } from './serverWay.ts';
 
@@ -36,7 +36,7 @@ export async function installAt(at: AtServer, state: ServerState, way: Way, draf
     made = await change(there, steps, { ...draft, yes: true });
     await requireKept(at, made.changed ? await readServer(at.server) : state, withoutUndo(made), [accountOf(device.name)]);
   };
-  const titles = steps.map(titleOf).filter((title) => title !== undefined);
+  const titles = titlesOf(steps);
   const tellBoth = (value: object) => output.object({
     ...value, changed: made.changed || ('changed' in value && value.changed === true),
     server: { device: device.name, host: way.host, user: accountOf(device.name), port: way.port, remotePort: device.port, hostKey: hostKeyOf(state), steps: made.changed ? made.steps : titles },
@@ -48,7 +48,7 @@ export async function installAt(at: AtServer, state: ServerState, way: Way, draf
   } catch (error) {
     if (!made.changed) throw explained(error, way);
     if (!(await made.undo())) throw halfUndone(at, device, error);
-    output.notice('Undone: the server is as it was before.');
+    output.notice(AS_BEFORE);
     throw explained(error, way);
   }
 }

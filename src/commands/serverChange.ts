@@ -1,8 +1,8 @@
-import { checkServer, type ServerFinding } from '../checks/serverCheck.ts';
+import { checkWhatHolds, type ServerFinding } from '../checks/serverCheck.ts';
 import { cancelled, failed } from '../errors.ts';
 import type { Draft } from '../input/fields.ts';
 import { type Carried, runSteps } from '../plan/run.ts';
-import { type Step, titleOf } from '../plan/step.ts';
+import { type Step, titleOf, titlesOf } from '../plan/step.ts';
 import type { Machine } from '../machine/machine.ts';
 import { SERVER } from '../server/places.ts';
 import type { ServerState } from '../server/state.ts';
@@ -21,7 +21,7 @@ export interface Change {
  * @throws ExpectedError when a step fails, or the person says no; what was done is undone then
  */
 export async function change(at: AtServer, steps: readonly Step[], { dryRun, yes }: Draft): Promise<Change> {
-  const titles = steps.map(titleOf).filter((title) => title !== undefined);
+  const titles = titlesOf(steps);
   const nothing = { changed: false, undo: () => Promise.resolve(true) };
   const { signal, interactive, server, output } = at;
   if (titles.length === 0) return { ...nothing, steps: [] };
@@ -63,7 +63,8 @@ function reached(steps: readonly Step[], done: readonly string[]): Reached {
   return isDone('arm') ? 'armed' : 'untouched';
 }
 
-const AS_BEFORE = 'Undone: the server is as it was before.';
+/** Said when all that was done on the server is undone. */
+export const AS_BEFORE = 'Undone: the server is as it was before.';
 
 const WHEN_LOST: Readonly<Record<Reached, string>> = {
   untouched: "sshd's own configuration was not touched",
@@ -90,7 +91,7 @@ async function whatIsLeft(server: Machine, sshd: Reached, whole: boolean, cancel
  */
 export async function requireKept({ server, output }: AtServer, state: ServerState, made: Change, accounts?: readonly string[]): Promise<void> {
   const isFault = ({ level, finding }: ServerFinding) => level === 'fault' && finding === 'setting';
-  const faults = (await checkServer(server, state, accounts)).filter(isFault);
+  const faults = (await checkWhatHolds(server, state, accounts)).filter(isFault);
   if (faults.length === 0) return;
   if (made.changed && (await made.undo())) output.notice(AS_BEFORE);
   throw failed('settings-overridden', faults.map(({ says }) => says).join('\n'), 'Other settings of sshd win over those for devices. Move them behind, or keep them from revtun-*: Match User !revtun-*,*');

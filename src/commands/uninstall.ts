@@ -6,7 +6,7 @@ import { scopeOf } from '../input/resolve.ts';
 import { planFarewell, planUninstall } from '../plan/plan.ts';
 import { readPresent, readShared } from '../plan/present.ts';
 import { runSteps } from '../plan/run.ts';
-import { type Step, titleOf } from '../plan/step.ts';
+import { type Step, titlesOf } from '../plan/step.ts';
 import { isOurs } from '../template.ts';
 import { deviceOf } from '../server/device.ts';
 import type { Scope } from '../tunnel/tunnel.ts';
@@ -69,9 +69,7 @@ const otherScope = (scope: Scope) => `revtun-setup list shows all.${scope === 'u
 /** What a killed install left: files of ours, but no unit yet. */
 async function halfInstalled(machine: Context['machine'], name: string, scope: Scope, who: Context['who']): Promise<Installed | undefined> {
   const places = placesOf(scope, name, who.home);
-  const traces = [places.directory];
-  const found = await Promise.all(traces.map((path) => machine.stat(path)));
-  return found.some((stat) => stat !== undefined) ? { name, scope, places, tunnel: undefined, lingering: false } : undefined;
+  return (await machine.stat(places.directory)) ? { name, scope, places, tunnel: undefined, lingering: false } : undefined;
 }
 
 async function removeOne(context: Context, installed: Installed, draft: Draft): Promise<object> {
@@ -96,7 +94,7 @@ async function sayFarewell(context: Context, scope: Scope, installed: readonly I
 /** @returns the steps that were done, or that a dry run would do */
 async function carryOut({ machine, output, signal }: Context, steps: readonly Step[], draft: Draft): Promise<string[]> {
   if (draft.dryRun === true) {
-    const titles = steps.map(titleOf).filter((title) => title !== undefined);
+    const titles = titlesOf(steps);
     for (const title of titles) output.progress(`would ${title}`);
     return titles;
   }

@@ -3,7 +3,7 @@ import { cancelled, ExpectedError, refused, usage } from '../errors.ts';
 import type { Draft } from '../input/fields.ts';
 import { scopeOf } from '../input/resolve.ts';
 import { planServerRemove, planServerRemoveAll } from '../plan/serverDevices.ts';
-import { type Step, titleOf } from '../plan/step.ts';
+import { type Step, titlesOf } from '../plan/step.ts';
 import { accountOf, deviceOf, isSameKey } from '../server/device.ts';
 import { DEVICE_COMMENT, type ServerState } from '../server/state.ts';
 import { formatDestination } from '../tunnel/destination.ts';
@@ -93,7 +93,7 @@ function loginsAt(state: ServerState, logins: readonly Login[], server: string):
 
 /** In the words that uninstall has for its own part. */
 function wouldDo({ output }: AtServer, steps: readonly Step[]): Change {
-  const titles = steps.map(titleOf).filter((title) => title !== undefined);
+  const titles = titlesOf(steps);
   for (const title of titles) output.progress(`would, on the server, ${title}`);
   return { steps: titles, changed: false, undo: () => Promise.resolve(true) };
 }

@@ -40,7 +40,7 @@ export function planServerTeardown(state: ServerState): Step[] {
 
 function teardownSteps(state: ServerState): Step[] {
   const there = (path: string) => isOurFile(state, path);
-  const steps: Step[] = sshdSteps(state, unwantedSshd(state));
+  const steps: Step[] = sshdSteps(state, sshdFiles(state, {}));
   if (there(SERVER.session)) {
     steps.push({ kind: 'remove', path: SERVER.session, settle: DAEMON_RELOAD });
   }
@@ -69,17 +69,14 @@ type Wanted = ReadonlyMap<string, string | undefined>;
 
 function wantedSshd(state: ServerState): Wanted {
   const known = new Set(state.settings.keys());
-  const dropIn = state.includesDropIns ? sshdConfig(known) : undefined;
-  return new Map([
-    ...mainWith(state, state.includesDropIns ? undefined : sshdBlock(known)),
-    ...(dropIn !== undefined || isOurFile(state, SERVER.dropIn) ? [[SERVER.dropIn, dropIn] as const] : []),
-  ]);
+  return sshdFiles(state, state.includesDropIns ? { dropIn: sshdConfig(known) } : { block: sshdBlock(known) });
 }
 
-function unwantedSshd(state: ServerState): Wanted {
+/** The drop-in comes last: it is what settles both. */
+function sshdFiles(state: ServerState, { block, dropIn }: { block?: string; dropIn?: string }): Wanted {
   return new Map([
-    ...mainWith(state, undefined),
-    ...(isOurFile(state, SERVER.dropIn) ? [[SERVER.dropIn, undefined] as const] : []),
+    ...mainWith(state, block),
+    ...(dropIn !== undefined || isOurFile(state, SERVER.dropIn) ? [[SERVER.dropIn, dropIn] as const] : []),
   ]);
 }
 
@@ -114,10 +111,11 @@ function sshdSteps(state: ServerState, wanted: Wanted): Step[] {
       argv: ['sh', SERVER.restore, 'arm'], undo: ['sh', '-c', 'test ! -e "$1" || exec sh "$1" restore', 'sh', SERVER.restore],
     },
     ...changes.map(([path, content], at): Step => {
-      const settling = { settle, guarded: GUARDED, ...(at < changes.length - 1 && { settledLater: true }) };
+      const settling = { settle, guarded: GUARDED };
+      if (content === undefined) return { kind: 'remove', path, ...settling };
       const mode = path === SERVER.mainConfig ? (state.files.get(path)?.mode ?? 0o644) : 0o644;
       // Of two changes the last one settles both.
-      return content === undefined ? { kind: 'remove', path, ...(at === changes.length - 1 && { settle, guarded: GUARDED }) } : { kind: 'write', path, content, mode, ...settling };
+      return { kind: 'write', path, content, mode, ...settling, ...(at < changes.length - 1 && { settledLater: true }) };
     }),
     { kind: 'new-login' },
     { kind: 'run', title: 'keep it', argv: ['sh', SERVER.restore, 'disarm'] },

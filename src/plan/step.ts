@@ -35,6 +35,9 @@ export type Step =
   /** Shows that the machine can still be logged in to, before what lets one in is given up for good. */
   | { readonly kind: 'new-login' };
 
+/** What a reader of the plan sees of it. */
+export const titlesOf = (steps: readonly Step[]) => steps.map(titleOf).filter((title) => title !== undefined);
+
 /** The step in a line of words; undefined for what a reader of the plan has no use for. */
 export function titleOf(step: Step): string | undefined {
   switch (step.kind) {

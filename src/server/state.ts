@@ -2,6 +2,7 @@ import { dirname } from 'node:path';
 import { failed } from '../errors.ts';
 import type { FileStat, Machine } from '../machine/machine.ts';
 import { template } from '../package.ts';
+import { isDeviceAccount } from '../tunnel/tunnel.ts';
 import { accountOf, type Device, readKeyFile } from './device.ts';
 import { SERVER } from './places.ts';
 import { type Connection, type Listener, readSockets, type ServerClock } from './sockets.ts';
@@ -114,7 +115,7 @@ export function parseServer(printed: string): ServerState {
   const everyone = parseAccounts(part('accounts'));
   const clock = parseClock(part('clock'));
   const { listeners, connections } = readSockets({ sockets: part('sockets'), processes: part('processes'), started: part('started'), opened: part('opened') }, clock);
-  const accounts = new Map(everyone.filter(({ name }) => name.startsWith('revtun-')).map((account) => [account.name, account]));
+  const accounts = new Map(everyone.filter(({ name }) => isDeviceAccount(name)).map((account) => [account.name, account]));
   const [tools, processes] = [new Set(part('tools').split('\n')), new Map<number, number>()];
   for (const line of part('processes').split('\n').filter((one) => one !== '')) {
     const uid = Number(line.split(' ')[1]);
