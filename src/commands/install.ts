@@ -4,7 +4,7 @@ import { publicKeyOf, withNewKey } from '../checks/key.ts';
 import { requireCiphers, requireLocalPortsFree, requireMachine, requireRisksAccepted } from '../checks/preflight.ts';
 import type { Proof } from '../checks/verify.ts';
 import { withWorkbench } from '../checks/workbench.ts';
-import { reasonSince } from './reason.ts';
+import { reasonSince } from '../doctor/reason.ts';
 import { cancelled, ExpectedError, failed } from '../errors.ts';
 import type { Draft } from '../input/fields.ts';
 import { missing, nameOf, scopeOf } from '../input/resolve.ts';

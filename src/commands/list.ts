@@ -1,7 +1,7 @@
+import { readState } from '../doctor/state.ts';
 import { describeForwards, serverOf } from '../tunnel/tunnel.ts';
 import { findInstalled } from '../unit/installed.ts';
 import type { Context } from './context.ts';
-import { readState } from './state.ts';
 
 /** Every tunnel of ours on this machine, both scopes. */
 export async function list({ machine, who, output }: Context): Promise<void> {

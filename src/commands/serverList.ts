@@ -1,10 +1,10 @@
+import { formatDuration } from '../doctor/state.ts';
 import type { Device } from '../server/device.ts';
 import type { ServerState } from '../server/state.ts';
 import { type Destination, formatDestination } from '../tunnel/destination.ts';
 import type { Context } from './context.ts';
 import { table } from './list.ts';
 import { onServer } from './serverLogin.ts';
-import { formatDuration } from './state.ts';
 
 /** Every device that a server admits, and whether it holds its port right now. */
 export async function serverList(context: Context, destination: Destination): Promise<void> {

@@ -1,6 +1,8 @@
 import { publicKeyOf } from '../checks/key.ts';
 import { isFault, type Proof, proveTunnel } from '../checks/verify.ts';
 import { withWorkbench } from '../checks/workbench.ts';
+import { lastReason } from '../doctor/reason.ts';
+import { formatDuration, readState, type ServiceState } from '../doctor/state.ts';
 import { AlreadyTold, ExitCode, ExpectedError, failed } from '../errors.ts';
 import type { Draft } from '../input/fields.ts';
 import { commandLine } from '../shell.ts';
@@ -10,8 +12,6 @@ import { type Installed, recordDamaged } from '../unit/installed.ts';
 import { hostKeyLines } from '../unit/render.ts';
 import type { Context } from './context.ts';
 import { findTunnel } from './find.ts';
-import { lastReason } from './reason.ts';
-import { formatDuration, readState, type ServiceState } from './state.ts';
 import { tellProof, verifiedObject } from './telling.ts';
 
 /**
