@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { DialResult, Identity, Machine } from '../machine/machine.ts';
 import { addressOf, LISTENS } from '../machine/procNet.ts';
 import { knownHostsName } from '../tunnel/destination.ts';
-import { type Endpoint, formatEndpoint, formatForward, type Forward, isLoopback, isPublic } from '../tunnel/forward.ts';
+import { type Endpoint, formatEndpoint, formatForward, type Forward, isLoopback, isPublic, reachedInside } from '../tunnel/forward.ts';
 import { remoteForwards, type Tunnel } from '../tunnel/tunnel.ts';
 import { fetchHostKey, type HostKey } from './hostKey.ts';
 import { recognise } from './sshFailure.ts';
@@ -71,8 +71,8 @@ async function proveForward(probe: Probe, forward: Forward): Promise<Proof> {
   const here: DialResult = target === 'socks' ? { outcome: 'connected', banner: '' } : await machine.dial(dialable(target), 2000);
   const selfKey = here.outcome === 'connected' && here.banner.startsWith('SSH-') && target !== 'socks' && !('path' in target)
     ? await localHostKey(probe, target) : undefined;
-  const inner = target !== 'socks' && selfKey ? await handshakeThrough(probe, innerEnd(listen), selfKey) : await bannerThrough(probe, innerEnd(listen), here);
-  const at = `${innerEnd(listen).host}:${listen.port} on the server`;
+  const inner = target !== 'socks' && selfKey ? await handshakeThrough(probe, reachedInside(listen), selfKey) : await bannerThrough(probe, reachedInside(listen), here);
+  const at = `${reachedInside(listen).host}:${listen.port} on the server`;
   const local = target === 'socks' ? 'the proxy' : formatEndpoint(target);
 
   if (here.outcome !== 'connected' && (inner === 'closed' || inner === 'open')) return says('nothing-here', `the tunnel leads here, but nothing listens on ${local}`);
@@ -104,13 +104,6 @@ async function proveForward(probe: Probe, forward: Forward): Promise<Proof> {
 }
 
 type Inner = 'self' | 'same-banner' | 'open' | 'other' | 'closed' | 'silent' | 'no-listener' | 'forbidden' | 'unreached';
-
-/** Where the server itself would connect to reach the listener. */
-function innerEnd({ host, port }: { readonly host?: string; readonly port: number }): { host: string; port: number } {
-  if (host === undefined || host === '*') return { host: 'localhost', port };
-  if (host === '0.0.0.0') return { host: '127.0.0.1', port };
-  return { host: host === '::' ? '::1' : host, port };
-}
 
 const dialable = (target: Endpoint) => ('path' in target ? target : { host: target.host ?? 'localhost', port: target.port });
 

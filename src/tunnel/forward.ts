@@ -84,6 +84,13 @@ export function isPublic({ listen }: Forward): boolean {
   return !isLoopback(listen.host);
 }
 
+/** Where the server itself connects to reach a listener that was asked for like this: what a proof dials. */
+export function reachedInside({ host, port }: { readonly host?: string; readonly port: number }): { host: string; port: number } {
+  if (host === undefined || host === '*') return { host: 'localhost', port };
+  if (host === '0.0.0.0') return { host: '127.0.0.1', port };
+  return { host: host === '::' ? '::1' : host, port };
+}
+
 export function isLoopback(host: string): boolean {
   return host === 'localhost' || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host);
 }

@@ -1,6 +1,6 @@
 import { InvalidValue } from '../errors.ts';
 import { type Destination, formatDestination, parseHost, parseJump, parsePort, parseUser, quoted } from './destination.ts';
-import { FORWARD_FLAG, type Forward, formatForward, type ForwardKind, isLoopback, isPublic, parseForward } from './forward.ts';
+import { FORWARD_FLAG, type Forward, formatForward, type ForwardKind, isPublic, parseForward, reachedInside } from './forward.ts';
 
 export type Scope = 'system' | 'user';
 
@@ -201,9 +201,9 @@ const hostPort = (host: string, port: number | string) => `${host.includes(':') 
 const sentBind = (host: string | undefined) => (host === '*' ? '' : (host ?? 'localhost'));
 
 /** Where a proof connects to on the server; a port that changes cannot be named. */
-function proofEnd({ host, port }: { readonly host?: string; readonly port: number }): string[] {
-  if (port === 0) return [];
-  return [hostPort(host !== undefined && isLoopback(host) ? host : 'localhost', port)];
+function proofEnd(listen: { readonly host?: string; readonly port: number }): string[] {
+  const { host, port } = reachedInside(listen);
+  return port === 0 ? [] : [hostPort(host, port)];
 }
 
 const localTargets = ({ forwards }: Tunnel) =>

@@ -129,6 +129,8 @@ describe('the line for authorized_keys', () => {
     ['-R localhost:22222:localhost:22', 'permitlisten="localhost:22222",permitopen="localhost:22222"'],
     ['-R 127.0.0.1:22222:localhost:22', 'permitlisten="127.0.0.1:22222",permitopen="127.0.0.1:22222"'],
     ['-R [::1]:22222:localhost:22', 'permitlisten="[::1]:22222",permitopen="[::1]:22222"'],
+    ['-R 0.0.0.0:80:localhost:80', 'permitlisten="0.0.0.0:80",permitopen="127.0.0.1:80"'],
+    ['-R 192.0.2.1:80:localhost:80', 'permitlisten="192.0.2.1:80",permitopen="192.0.2.1:80"'],
     ['-R *:80:localhost:80', 'permitlisten=":80",permitopen="localhost:80"'],
     ['-R 0:localhost:22', 'permitlisten="localhost:*",permitopen="localhost:1"'],
     ['-R /run/x.sock:localhost:22', 'permitlisten="localhost:1",permitopen="localhost:1"'],
