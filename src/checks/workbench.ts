@@ -42,6 +42,7 @@ export async function withWorkbench<T>(machine: Machine, tunnel: Tunnel, key: st
         if (signal.aborted) throw cancelled();
         const result = await machine.run(checkArgv(to, config, flags, forwards, command), {
           ...options,
+          withAll: true,
           env: { CREDENTIALS_DIRECTORY: directory },
           signal: options.signal ? AbortSignal.any([options.signal, signal]) : signal,
         });

@@ -72,8 +72,9 @@ async function run(argv: readonly string[], options: RunOptions = {}): Promise<R
     ...(options.holdInput === true ? { stdin: 'pipe' } : { input: options.input ?? '' }),
     ...(options.timeoutMs !== undefined && { timeout: options.timeoutMs }),
     forceKillAfterDelay: 1000,
-    ...(options.apart === true && { detached: true }),
+    ...((options.apart ?? options.withAll) === true && { detached: true }),
   });
+  if (options.withAll === true) child.once('exit', () => endGroup(child.pid));
   let stopped = false;
   const stop = () => {
     stopped = true;
@@ -100,6 +101,15 @@ async function run(argv: readonly string[], options: RunOptions = {}): Promise<R
     timedOut: result.timedOut,
     stopped,
   };
+}
+
+/** Of a program that was started apart, whose group has its pid. */
+function endGroup(pid: number | undefined): void {
+  try {
+    if (pid !== undefined) process.kill(-pid, 'SIGKILL');
+  } catch (error) {
+    if (codeOf(error) !== 'ESRCH') throw error;
+  }
 }
 
 async function runAttached(argv: readonly string[], input?: string): Promise<number> {

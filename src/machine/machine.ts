@@ -48,6 +48,11 @@ export interface RunOptions {
   readonly signal?: AbortSignal;
   /** Keeps it out of the terminal's foreground group, whose every member Ctrl-C ends. */
   readonly apart?: boolean;
+  /**
+   * Ends with it whatever it has started, and keeps all of that apart as well: the proxy of an ssh that gave up may wait
+   * for a silent server for ever, with our pipes in its hands.
+   */
+  readonly withAll?: boolean;
   /** Leaves stdin open and silent instead of giving an empty one. */
   readonly holdInput?: boolean;
 }
