@@ -110,8 +110,11 @@ async function putBack(machine: Machine, path: string, old: Buffer, mode: number
   if (stat?.kind !== 'file' || stat.mode !== mode || now?.equals(old) !== true) await machine.write(path, old, mode);
 }
 
-/** Milliseconds. The longest honest command is a start, which the unit itself limits to 30 s. */
-const COMMAND_LIMIT = 90_000;
+/**
+ * Milliseconds. The longest honest command is a restart: what runs may take the unit's TimeoutStopSec= to end, a start its
+ * TimeoutStartSec=, and one that failed TimeoutStopSec= once more. With less, systemd's own words would come too late.
+ */
+const COMMAND_LIMIT = 120_000;
 
 /** @param apart for the way back, which a second Ctrl-C must not cut off */
 async function command(machine: Machine, argv: readonly string[], apart = false): Promise<void> {

@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import type { RunOptions } from '../../src/machine/machine.ts';
 import { runSteps } from '../../src/plan/run.ts';
 import type { Step } from '../../src/plan/step.ts';
 import { makeMemoryMachine, type Node } from './memoryMachine.ts';
@@ -73,6 +75,16 @@ test('a command that fails is named with what it said, and what was done before 
   // The failed command's own undo comes first: it may have done half of its work.
   expect(machine.commands).toEqual(['reload', 'on enabled', 'on started', 'fail a b', 'off x', 'off started', 'off enabled', 'reload', 'restart']);
   expect(Object.fromEntries(machine.nodes)).toEqual({ '/unit': file('old') });
+});
+
+test('a command may take longer than systemd lets a restart take, which then says itself what went wrong', async () => {
+  const seconds = (setting: string) => Number(new RegExp(`^${setting}=(\\d+)$`, 'm').exec(readFileSync(new URL('../../templates/tunnel.service.ejs', import.meta.url), 'utf8'))![1]);
+  const limits: (number | undefined)[] = [];
+  const machine = makeMemoryMachine();
+  const timed = { ...machine, run: (argv: readonly string[], options?: RunOptions) => { limits.push(options?.timeoutMs); return machine.run(argv, options); } };
+  await (await runSteps(timed, install, listening())).undo();
+  expect(limits).toHaveLength(7);
+  for (const limit of limits) expect(limit).toBeGreaterThan(1000 * (seconds('TimeoutStartSec') + 2 * seconds('TimeoutStopSec')));
 });
 
 test('a full disk is an expected error, a bug of ours keeps its trace', async () => {
