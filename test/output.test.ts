@@ -16,6 +16,10 @@ test.each<[string, (output: ReturnType<typeof makeOutput>) => void]>([
   expect(told(tell)).toMatch(/^(\S+ )?a\uFFFD\]0;owned\uFFFDb\uFFFDc\uFFFD\td\u{1F642}\n$/u);
 });
 
+test('what ssh says is told without the carriage returns that its lines end in', () => {
+  expect(told((output) => output.notice('Warning: one\r\nWarning: two\r\n'))).toBe('Warning: one\nWarning: two\n');
+});
+
 test('a file is printed as it is', () => {
   expect(told((output) => output.result('a\u202Eb\n'))).toBe('a\u202Eb\n');
 });

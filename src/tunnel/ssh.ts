@@ -49,6 +49,8 @@ export function sshConfig(tunnel: Tunnel, knownHosts: string, patience: Patience
     ['AddKeysToAgent', 'no'],
     ['PreferredAuthentications', 'publickey'],
     ['StrictHostKeyChecking', 'yes'],
+    // On by default before OpenSSH 8.5, which then complains with each login that it may not note the server's address.
+    ['CheckHostIP', 'no'],
     ['UserKnownHostsFile', `"${knownHosts}"`],
     ['GlobalKnownHostsFile', '/dev/null'],
     ['UpdateHostKeys', 'no'],
