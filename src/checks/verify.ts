@@ -5,6 +5,7 @@ import { knownHostsName } from '../tunnel/destination.ts';
 import { type Endpoint, formatEndpoint, formatForward, type Forward, isLoopback, isPublic, reachedInside } from '../tunnel/forward.ts';
 import { remoteForwards, type Tunnel } from '../tunnel/tunnel.ts';
 import { fetchHostKey, type HostKey } from './hostKey.ts';
+import { listeningPorts } from './listening.ts';
 import { recognise } from './sshFailure.ts';
 import type { Workbench } from './workbench.ts';
 
@@ -68,10 +69,14 @@ async function proveForward(probe: Probe, forward: Forward): Promise<Proof> {
   if ('path' in listen) return says('not-provable', `${listen.path} is a socket on the server; ssh cannot be asked to connect to it from here`);
   if (listen.port === 0) return says('not-provable', 'the server chooses the port anew each time');
 
-  const here: DialResult = target === 'socks' ? { outcome: 'connected', banner: '' } : await machine.dial(dialable(target), 2000);
-  const selfKey = here.outcome === 'connected' && here.banner.startsWith('SSH-') && target !== 'socks' && !('path' in target)
-    ? await localHostKey(probe, target) : undefined;
-  const inner = target !== 'socks' && selfKey ? await handshakeThrough(probe, reachedInside(listen), selfKey) : await bannerThrough(probe, reachedInside(listen), here);
+  const known = await hostKeyOnDisk(machine, target);
+  const atOnce = known && (await handshakeThrough(probe, reachedInside(listen), known));
+  const here: DialResult = atOnce === 'self' ? { outcome: 'connected', banner: 'SSH-' }
+    : target === 'socks' ? { outcome: 'connected', banner: '' } : await machine.dial(dialable(target), 2000);
+  const selfKey = atOnce === 'self' ? known
+    : here.outcome === 'connected' && here.banner.startsWith('SSH-') && target !== 'socks' && !('path' in target) ? await localHostKey(probe, target) : undefined;
+  const inner = atOnce !== undefined && WHATEVER_THE_KEY.includes(atOnce) ? atOnce
+    : target !== 'socks' && selfKey ? await handshakeThrough(probe, reachedInside(listen), selfKey) : await bannerThrough(probe, reachedInside(listen), here);
   const at = `${reachedInside(listen).host}:${listen.port} on the server`;
   const local = target === 'socks' ? 'the proxy' : formatEndpoint(target);
 
@@ -101,6 +106,21 @@ async function proveForward(probe: Probe, forward: Forward): Promise<Proof> {
   if (inner === 'self') return says('proven', `a connection to ${at} came back to this machine`);
   if (inner === 'same-banner') return says('answered', `${at} answers as ${local} does`);
   return says('answered', `${at} accepts connections for ${local}`);
+}
+
+/** What a handshake shows that another host key would not change. */
+const WHATEVER_THE_KEY: readonly Inner[] = ['self', 'unreached', 'forbidden', 'no-listener', 'silent', 'closed'];
+
+/**
+ * The host key that this machine's own sshd has, as a rule. Where it is the one that comes out of the tunnel, sshd here need not
+ * be asked for it: OpenSSH 9.8 and newer hold each connection that does not log in against its address (sshd_config(5),
+ * PerSourcePenalties), and everyone who comes through the tunnel has the same.
+ */
+export async function hostKeyOnDisk(machine: Machine, target: Forward['target']): Promise<HostKey | undefined> {
+  if (target === 'socks' || 'path' in target || target.port !== 22 || (target.host ?? 'localhost') !== 'localhost') return undefined;
+  if (!(await listeningPorts(machine)).some(({ port }) => port === target.port)) return undefined;
+  const [type, blob] = (await machine.read('/etc/ssh/ssh_host_ed25519_key.pub').catch(() => undefined))?.toString().trim().split(/\s+/) ?? [];
+  return type === 'ssh-ed25519' && blob !== undefined ? { type, blob } : undefined;
 }
 
 type Inner = 'self' | 'same-banner' | 'open' | 'other' | 'closed' | 'silent' | 'no-listener' | 'forbidden' | 'unreached';

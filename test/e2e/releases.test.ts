@@ -56,7 +56,7 @@ describe.each(['bullseye', 'trixie'] as const)('on Debian %s, device and server'
 describe('PerSourcePenalties of OpenSSH 10', () => {
   let world: World<never>;
   beforeAll(async () => {
-    world = await makeWorld({}, { server: 'trixie' });
+    world = await makeWorld({}, { device: 'trixie', server: 'trixie' });
   });
   afterAll(() => world?.dispose());
 
@@ -72,5 +72,12 @@ describe('PerSourcePenalties of OpenSSH 10', () => {
     expect(await server.succeed(['journalctl', '-u', 'ssh.service', '-o', 'cat'])).not.toMatch(/drop connection|penalty/);
     await server.writeFile('/home/pi/.ssh/authorized_keys', accepted, { owner: 'pi', mode: 0o600 });
     await untilReachable(server, 22222, 10_000);
+  });
+
+  test('never ban those who come through a tunnel, to whose sshd all have one address, for how often it is proven', async () => {
+    const prove = async () => JSON.parse((await world.revtun(['status', 'home', '--json'])).stdout) as object;
+    const all = [...(await Promise.all(Array.from({ length: 7 }, prove))), await prove()];
+    for (const one of all) expect(one).toMatchObject({ ok: true, verified: { level: 'proven' } });
+    expect(await world.device.succeed(['journalctl', '-u', 'ssh.service', '-o', 'cat'])).not.toMatch(/drop connection|penalty/);
   });
 });
