@@ -13,7 +13,7 @@ export interface ServiceState {
   readonly since: Date | undefined;
   /** Automatic restarts since it was last started by hand or at boot. */
   readonly restarts: number;
-  /** The ssh that runs is not the one that the unit names: it was changed without a restart. */
+  /** The ssh that runs is not the one that the unit names, or has not read its configuration as it is now: they were changed without a restart. */
   readonly outdated: boolean;
 }
 
@@ -29,7 +29,7 @@ export async function readState(machine: Machine, who: Identity, { scope, places
     enabled: found.UnitFileState === 'enabled',
     since: Number.isNaN(stamp) ? undefined : new Date(stamp),
     restarts: Number(found.NRestarts) || 0,
-    outdated: running !== undefined && tunnel !== undefined && running.join('\0') !== tunnelArgv(tunnel, places.sshConfig).join('\0'),
+    outdated: running !== undefined && tunnel !== undefined && (running.formerConfig || running.argv.join('\0') !== tunnelArgv(tunnel, places.sshConfig).join('\0')),
   };
 }
 

@@ -39,7 +39,7 @@ export function planInstall(desired: Desired, present: Present, systemd: Systemc
   const { service } = present;
   const wasUp = service.activeState === 'active' || service.activeState === 'activating';
   const unitChanged = changed.some(({ path }) => path !== places.knownHosts);
-  const outdated = unitChanged || service.needsReload || runsSomethingElse(desired, service.runningArgv);
+  const outdated = unitChanged || service.needsReload || service.formerConfig === true || runsSomethingElse(desired, service.runningArgv);
   const starts = start && (outdated || service.activeState !== 'active');
 
   steps.push(...present.leftovers.map((path): Step => ({ kind: 'remove', path })));

@@ -36,6 +36,8 @@ export interface PresentService {
   readonly needsReload: boolean;
   /** The arguments of the ssh that runs now; undefined where none runs. */
   readonly runningArgv: readonly string[] | undefined;
+  /** It began before its configuration was last written. */
+  readonly formerConfig?: boolean;
 }
 
 /** GECOS of the account that we make, by which it is known as ours again. */
@@ -85,11 +87,13 @@ async function readService(machine: Machine, scope: Scope, places: Places, who: 
     await sleep(200);
     found = await look();
   }
+  const running = found.ControlGroup === '' ? undefined : await runningSsh(machine, found.ControlGroup, places);
   return {
     activeState: found.ActiveState || 'inactive',
     enabled: found.UnitFileState === 'enabled',
     needsReload: found.NeedDaemonReload === 'yes',
-    runningArgv: found.ControlGroup === '' ? undefined : await runningSsh(machine, found.ControlGroup, places),
+    runningArgv: running?.argv,
+    formerConfig: running?.formerConfig === true,
   };
 }
 
@@ -97,15 +101,34 @@ async function readService(machine: Machine, scope: Scope, places: Places, who: 
  * The tunnel's own ssh among the service's processes; with a jump host there are more. MainPID is not enough: systemd
  * cannot guess it for a forking service with two processes.
  */
-export async function runningSsh(machine: Machine, controlGroup: string, places: Places): Promise<string[] | undefined> {
+export async function runningSsh(machine: Machine, controlGroup: string, places: Places): Promise<RunningSsh | undefined> {
   for (const root of ['/sys/fs/cgroup', '/sys/fs/cgroup/systemd', '/sys/fs/cgroup/unified']) {
     const pids = (await machine.read(`${root}${controlGroup}/cgroup.procs`))?.toString().split('\n') ?? [];
     for (const pid of pids.filter((line) => line !== '')) {
       const argv = (await machine.read(`/proc/${pid}/cmdline`))?.toString().split('\0').slice(0, -1);
-      if (argv?.includes(places.sshConfig) === true && argv[1] === '-fNTy') return argv;
+      if (argv?.includes(places.sshConfig) === true && argv[1] === '-fNTy') return { argv, formerConfig: await isNewerThan(machine, places.sshConfig, pid) };
     }
   }
   return undefined;
+}
+
+export interface RunningSsh {
+  readonly argv: readonly string[];
+  /** It began before its configuration was last written. */
+  readonly formerConfig: boolean;
+}
+
+/** Seconds; below it, what was measured at two moments says nothing. */
+const LEAST_DIFFERENCE = 0.2;
+
+/** Whether a file was written after a process began, by their ages: what the clock said when either happened may have been wrong. */
+async function isNewerThan(machine: Machine, path: string, pid: string): Promise<boolean> {
+  const [{ stdout }, stat, uptime] = await Promise.all([machine.run(['stat', '-c', '%.3Y', '--', path]), machine.read(`/proc/${pid}/stat`), machine.read('/proc/uptime')]);
+  // The clock is read last: a machine that is busy meanwhile makes the file older.
+  const fileAge = Date.now() / 1000 - Number(stdout);
+  // proc(5): starttime is the 22nd field, in hundredths of a second since boot; the second may hold blanks.
+  const began = Number(stat?.toString().replace(/^.*\) /s, '').split(' ')[19]) / 100;
+  return stdout !== '' && fileAge >= 0 && fileAge < Number(uptime?.toString().split(' ')[0]) - began - LEAST_DIFFERENCE;
 }
 
 async function readServiceUser(machine: Machine): Promise<Present['serviceUser']> {

@@ -154,6 +154,7 @@ describe('installing for the system', () => {
     ['it failed', { service: { ...fresh.service, activeState: 'failed', enabled: true } }, [forget, start]],
     ['the old tunnel still runs', { service: { ...installed(wanted).service, runningArgv: tunnelArgv(exampleTunnel({ port: 1 }), '/etc/revtun/home/ssh_config') } },
       [restartOnUndo, restart]],
+    ['it began before its configuration was written', { service: { ...installed(wanted).service, formerConfig: true } }, [restartOnUndo, restart]],
     ['half of a file lies about', { leftovers: ['/etc/revtun/home/.revtun-7.tmp'] }, [{ kind: 'remove', path: '/etc/revtun/home/.revtun-7.tmp' }]],
     ['the user is gone', { serviceUser: 'absent' }, [addUser]],
   ])('when %s: what is left to do', (_, difference, steps) => {
