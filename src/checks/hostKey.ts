@@ -4,7 +4,7 @@ import { personNeeded } from '../errors.ts';
 import type { Identity, Machine } from '../machine/machine.ts';
 import { type Destination, formatDestination, knownHostsName } from '../tunnel/destination.ts';
 import { type Tunnel } from '../tunnel/tunnel.ts';
-import { sshError } from './sshFailure.ts';
+import { loginFailure } from './loginFailure.ts';
 import type { Workbench } from './workbench.ts';
 
 export interface HostKey {
@@ -107,26 +107,30 @@ const HOST_KEY_TYPES = ['ssh-ed25519', 'ecdsa-sha2-nistp256,ecdsa-sha2-nistp384,
  * @throws ExpectedError when the server cannot be reached
  */
 export async function fetchHostKey(machine: Machine, reach: Tunnel, bench: Workbench, types?: string, prefer: readonly string[] = []): Promise<HostKey | undefined> {
+  const { key, said, timedOut } = await askHostKey(machine, reach, bench, types, prefer);
+  if (key || (types !== undefined && /no matching host key type/.test(said))) return key;
+  throw await loginFailure(machine, reach, said, timedOut);
+}
+
+/** The same, with all that `ssh -v` said; no key where it did not come so far. */
+export async function askHostKey(
+  machine: Machine, reach: Tunnel, bench: Workbench, types: string | undefined, prefer: readonly string[],
+): Promise<{ key: HostKey | undefined; said: string; timedOut: boolean }> {
   const file = join(bench.directory, 'shown');
   await machine.remove(file);
   const algorithms = types ?? (prefer.length > 0 ? `^${prefer.flatMap(algorithmsOf).join(',')}` : undefined);
-  const { stderr, timedOut } = await bench.ssh(
+  const { stderr: said, timedOut } = await bench.ssh(
     reach,
-    ['-N', '-T', '-o', 'StrictHostKeyChecking=accept-new', '-o', `UserKnownHostsFile="${file}"`, '-o', 'HashKnownHosts=no', '-o', 'PreferredAuthentications=none',
+    ['-v', '-N', '-T', '-o', 'StrictHostKeyChecking=accept-new', '-o', `UserKnownHostsFile="${file}"`, '-o', 'HashKnownHosts=no', '-o', 'PreferredAuthentications=none',
       ...(algorithms === undefined ? [] : ['-o', `HostKeyAlgorithms=${algorithms}`])],
     [],
     // ssh has written the key down when it says so; what follows would only be a refused login.
-    { timeoutMs: REACH_LIMIT, stopWhen: (said) => said.includes('Permanently added') },
+    { timeoutMs: bench.limit, stopWhen: (words) => words.includes('Permanently added') },
   );
   const line = (await machine.read(file))?.toString().trim().split('\n').at(-1);
   const [, type, blob] = line?.split(' ') ?? [];
-  if (type !== undefined && blob !== undefined) return { type, blob };
-  if (types !== undefined && /no matching host key type/.test(stderr)) return undefined;
-  throw sshError(formatDestination({ host: reach.host, ...(reach.port !== 22 && { port: reach.port }) }), timedOut ? 'Connection timed out' : stderr);
+  return { key: type !== undefined && blob !== undefined ? { type, blob } : undefined, said, timedOut };
 }
-
-/** Milliseconds: ssh's own limits for connect, banner, key exchange and login are shorter in sum. */
-export const REACH_LIMIT = 25_000;
 
 const algorithmsOf = (type: string) => (type === 'ssh-rsa' ? ['rsa-sha2-512', 'rsa-sha2-256'] : [type]);
 

@@ -1,5 +1,4 @@
 import type { Tunnel } from '../tunnel/tunnel.ts';
-import { REACH_LIMIT } from './hostKey.ts';
 import type { Workbench } from './workbench.ts';
 
 /** Whether the account on the server is one of ours indeed, which can release its port. Ends nothing there. */
@@ -14,6 +13,6 @@ export async function releasePort(tunnel: Tunnel, bench: Workbench): Promise<voi
 
 /** What the account's only program says to a word, '' where something else or nobody answers. */
 async function askAccount(tunnel: Tunnel, bench: Workbench, word: 'hello' | 'release'): Promise<string> {
-  const { code, stdout } = await bench.ssh(tunnel, ['-T'], [], { timeoutMs: REACH_LIMIT }, [word]);
+  const { code, stdout } = await bench.ssh(tunnel, ['-T'], [], { timeoutMs: bench.limit }, [word]);
   return code === 0 ? stdout : '';
 }

@@ -13,7 +13,8 @@ export interface SshFailure {
 const FAILURES: readonly (readonly [RegExp, Omit<SshFailure, 'exitCode'> & { person?: true }])[] = [
   [/REMOTE HOST IDENTIFICATION HAS CHANGED|host key .* has changed/i, { id: 'host-key-changed', person: true, what: 'its host key is not the one that is known', hint: 'Somebody may be in between, or the server was set up anew. If it was, check the fingerprint on the server (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub) and say it with --host-key.' }],
   [/host key is known for .* strict checking|Host key verification failed/, { id: 'host-key-unknown', person: true, what: 'its host key is not known', hint: 'Compare its fingerprint with that on the server (ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub) and say it with --host-key.' }],
-  [/Could not resolve hostname|Name or service not known|Temporary failure in name resolution/, { id: 'name-unknown', what: 'its name does not resolve', hint: 'Check the spelling of --host, and name resolution on this machine (getent hosts NAME).' }],
+  [/Temporary failure in name resolution/, { id: 'dns-silent', what: 'no name server answers, so its name does not resolve', hint: 'See which are asked: cat /etc/resolv.conf, and whether they answer: getent ahosts debian.org' }],
+  [/Could not resolve hostname|Name or service not known/, { id: 'name-unknown', what: 'its name does not resolve', hint: 'Check the spelling of --host, and name resolution on this machine (getent hosts NAME).' }],
   [/Permission denied \(|Too many authentication failures/, { id: 'key-refused', person: true, what: 'it does not accept the key', hint: '' }],
   [/remote port forwarding failed|forwarding request failed/, { id: 'forward-refused', what: 'it refused the forward', hint: '' }],
   [/Address already in use|cannot listen to port|Could not request local forwarding/, { id: 'port-in-use-here', what: 'a port to listen on is taken on this machine', hint: 'See: ss -ltnp' }],

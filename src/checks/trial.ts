@@ -1,13 +1,24 @@
-import { ExitCode, ExpectedError } from '../errors.ts';
+import { ExitCode, ExpectedError, failed } from '../errors.ts';
 import { type Forward, formatForward } from '../tunnel/forward.ts';
 import { authorizedKeysLine, isDeviceAccount, remoteForwards, serverOf, type Tunnel } from '../tunnel/tunnel.ts';
-import { REACH_LIMIT } from './hostKey.ts';
-import { sshError } from './sshFailure.ts';
+import { type Leg, legsOf, loginOf } from './journey.ts';
+import { refusalBy } from './holder.ts';
+import { loginFailure } from './loginFailure.ts';
+import type { Probe } from './verify.ts';
 import type { Workbench } from './workbench.ts';
 
 export interface TrialResult {
   /** Loopback listeners that the server's GatewayPorts makes public, as it said itself. */
   readonly exposed: readonly string[];
+}
+
+export interface Attempt extends TrialResult {
+  /** All that `ssh -v` said. */
+  readonly said: string;
+  /** Why it was not let in, or was refused a forward. */
+  readonly failure: ExpectedError | undefined;
+  /** The forward that the server refused. */
+  readonly refused?: Forward | undefined;
 }
 
 /**
@@ -16,27 +27,58 @@ export interface TrialResult {
  * @param held specs that the installed tunnel holds right now, and that would therefore collide with themselves
  * @throws ExpectedError
  */
-export async function tryTunnel(tunnel: Tunnel, publicKey: string, bench: Workbench, held: ReadonlySet<string>): Promise<TrialResult> {
-  const forwards = remoteForwards(tunnel).filter((forward) => 'port' in forward.listen && !held.has(formatForward(forward)));
-  const server = serverOf(tunnel);
-  const { stderr, stopped, timedOut } = await bench.ssh(tunnel, ['-v', '-N', '-T'], forwards, {
-    timeoutMs: REACH_LIMIT,
-    stopWhen: (said) => (forwards.length === 0 ? hasEntered(said) : count(said, /remote forward success for: listen/g) >= forwards.length),
-  });
-  if (stopped) return { exposed: [...stderr.matchAll(/Forwarding listen address "([^"]*)" overridden by server GatewayPorts/g)].map(([, address]) => address ?? '') };
-  if (/remote port forwarding failed/.test(stderr)) throw forwardRefused(tunnel, forwards, publicKey, stderr);
-  if (/Permission denied \(/.test(stderr)) throw keyRefused(tunnel, publicKey, stderr);
-  throw sshError(server, timedOut ? `${stderr}\nConnection timed out` : stderr);
+export async function tryTunnel(probe: Probe, publicKey: string, held: ReadonlySet<string>): Promise<TrialResult> {
+  const { tunnel, bench } = probe;
+  const first = await attemptTunnel(tunnel, publicKey, bench, held);
+  const { refused } = first;
+  const failure = first.failure?.id === 'port-taken' && refused ? await refusalBy(probe, first.failure, refused) : first.failure;
+  if (failure) throw failure;
+  if (!first.failure) return { exposed: first.exposed };
+  // Whoever had the port has gone meanwhile.
+  const second = await attemptTunnel(tunnel, publicKey, bench, held);
+  if (second.failure) throw second.failure;
+  return { exposed: second.exposed };
 }
+
+/** Refusals of a port that somebody has, whoever it is. */
+export const isTaken = ({ id }: ExpectedError) => ['port-taken', 'port-held', 'port-mine', 'two-devices'].includes(id);
+
+/** The same, with the failure as a value, beside what came before it. */
+export async function attemptTunnel(tunnel: Tunnel, publicKey: string, bench: Workbench, held: ReadonlySet<string>): Promise<Attempt> {
+  const forwards = remoteForwards(tunnel).filter((forward) => 'port' in forward.listen && !held.has(formatForward(forward)));
+  const { stderr: said, stopped, timedOut } = await bench.ssh(tunnel, ['-v', '-N', '-T'], forwards, {
+    timeoutMs: bench.limit,
+    stopWhen: (words) => (forwards.length === 0 ? hasEntered(words, tunnel) : count(words, /remote forward success for: listen/g) >= forwards.length),
+  });
+  const exposed = [...said.matchAll(/Forwarding listen address "([^"]*)" overridden by server GatewayPorts/g)].map(([, address]) => address ?? '');
+  if (stopped) return { said, exposed, failure: undefined };
+  if (/remote port forwarding failed/.test(said)) return { said, exposed, ...forwardRefused(tunnel, forwards, publicKey, said) };
+  const failure = await loginFailure(bench.machine, tunnel, said, timedOut);
+  return { said, exposed, failure: failure.id === 'key-refused' ? keyRefused(tunnel, legsOf(tunnel, said), publicKey, failure) : failure };
+}
+
+/** The error of a tunnel that would let in more than was asked for. */
+export const madePublic = (tunnel: Tunnel, exposed: readonly string[]) => failed(
+  'made-public',
+  `${serverOf(tunnel)} would let everyone reach the port: its GatewayPorts is "yes", which overrides ${exposed.join(', ')}.`,
+  "Set GatewayPorts to no or clientspecified in its sshd_config, or ask for what it does: --bind '*' --accept-risk=public",
+);
 
 const count = (text: string, pattern: RegExp) => text.match(pattern)?.length ?? 0;
 
-/** A session without remote forwards says this when login is done and local listeners stand. */
-const hasEntered = (said: string) => /Entering interactive session/.test(said);
+/** A session without remote forwards says this when login is done and local listeners stand; so does the way through each jump host. */
+const hasEntered = (words: string, { jump }: Tunnel) => count(words, /Entering interactive session/g) > jump.length;
 
-/** The server does not let this key in: only a person can change that. */
-function keyRefused(tunnel: Tunnel, publicKey: string, said: string): ExpectedError {
-  const error = sshError(serverOf(tunnel), said);
+/** The server, or a jump host, does not let this key in: only a person can change that. */
+function keyRefused(tunnel: Tunnel, legs: readonly Leg[], publicKey: string, error: ExpectedError): ExpectedError {
+  const behind = [...tunnel.jump.slice(legs.length), tunnel][0]!;
+  if (legs.length <= tunnel.jump.length) {
+    const { hop } = legs.at(-1)!;
+    return new ExpectedError(
+      ExitCode.personNeeded, 'key-refused', error.message,
+      `Append this line to ~/.ssh/authorized_keys at the jump host ${loginOf(hop)}, then run this again:\nrestrict,port-forwarding,permitopen="${behind.host}:${behind.port ?? 22}" ${publicKey}`,
+    );
+  }
   const device = tunnel.user.replace(/^revtun-/, '');
   if (isDeviceAccount(tunnel.user)) {
     return new ExpectedError(
@@ -51,12 +93,12 @@ function keyRefused(tunnel: Tunnel, publicKey: string, said: string): ExpectedEr
 }
 
 /** ssh has one sentence for three causes; with -v the server's own remarks tell them apart. */
-function forwardRefused(tunnel: Tunnel, forwards: readonly Forward[], publicKey: string, said: string): ExpectedError {
+function forwardRefused(tunnel: Tunnel, forwards: readonly Forward[], publicKey: string, said: string): Pick<Attempt, 'failure' | 'refused'> {
   const server = serverOf(tunnel);
   const which = /remote port forwarding failed for listen (?:port|path) (\S+)/.exec(said)?.[1] ?? '';
   const forward = forwards.find(({ listen }) => ('path' in listen ? listen.path : String(listen.port)) === which) ?? forwards[0];
   const spec = forward ? `-R ${formatForward(forward)}` : `port ${which}`;
-  const refuse = (id: string, why: string, hint: string) => new ExpectedError(ExitCode.failed, id, `${server} refused ${spec}: ${why}`, hint);
+  const refuse = (id: string, why: string, hint: string) => ({ failure: new ExpectedError(ExitCode.failed, id, `${server} refused ${spec}: ${why}`, hint), refused: forward });
   if (/Server has disabled port forwarding/.test(said)) {
     return refuse('forwarding-disabled', 'port forwarding is switched off there for this account or key.', `On the server: set AllowTcpForwarding to yes or remote in sshd_config for ${tunnel.user}; in authorized_keys, "restrict" needs "port-forwarding" beside it.`);
   }

@@ -51,7 +51,7 @@ export async function proveTunnel(machine: Machine, who: Identity, tunnel: Tunne
   return proofs;
 }
 
-interface Probe {
+export interface Probe {
   readonly machine: Machine;
   readonly who: Identity;
   readonly tunnel: Tunnel;
@@ -123,12 +123,12 @@ export async function hostKeyOnDisk(machine: Machine, target: Forward['target'])
   return type === 'ssh-ed25519' && blob !== undefined ? { type, blob } : undefined;
 }
 
-type Inner = 'self' | 'same-banner' | 'open' | 'other' | 'closed' | 'silent' | 'no-listener' | 'forbidden' | 'unreached';
+export type Inner = 'self' | 'same-banner' | 'open' | 'other' | 'closed' | 'silent' | 'no-listener' | 'forbidden' | 'unreached';
 
-const dialable = (target: Endpoint) => ('path' in target ? target : { host: target.host ?? 'localhost', port: target.port });
+export const dialable = (target: Endpoint) => ('path' in target ? target : { host: target.host ?? 'localhost', port: target.port });
 
 /** An ssh to the far end through the server, jump hosts included; it never logs in. */
-async function handshakeThrough(probe: Probe, end: { host: string; port: number }, self: HostKey): Promise<Inner> {
+export async function handshakeThrough(probe: Probe, end: { host: string; port: number }, self: HostKey): Promise<Inner> {
   const { tunnel } = probe;
   const through = { ...tunnel, jump: [...tunnel.jump, { host: tunnel.host, user: tunnel.user, port: tunnel.port }] };
   const stderr = await showsKey(probe, { ...through, host: end.host, port: end.port }, self);
@@ -159,7 +159,7 @@ async function showsKey({ bench, who, pinned }: Probe, to: Tunnel, self: HostKey
 }
 
 /** The host key of the sshd that the forward leads to, asked directly. */
-async function localHostKey({ machine, bench, tunnel, who }: Probe, target: { readonly host?: string; readonly port: number }): Promise<HostKey | undefined> {
+export async function localHostKey({ machine, bench, tunnel, who }: Probe, target: { readonly host?: string; readonly port: number }): Promise<HostKey | undefined> {
   try {
     return await fetchHostKey(machine, { ...tunnel, jump: [], host: target.host ?? 'localhost', port: target.port, user: who.userName }, bench);
   } catch {
@@ -168,7 +168,7 @@ async function localHostKey({ machine, bench, tunnel, who }: Probe, target: { re
 }
 
 /** For what is no sshd: opens the port by `ssh -W`, sees the connection arrive here, and compares what it says. */
-async function bannerThrough({ machine, bench, tunnel }: Probe, end: { host: string; port: number }, here: DialResult): Promise<Inner> {
+export async function bannerThrough({ machine, bench, tunnel }: Probe, end: { host: string; port: number }, here: DialResult): Promise<Inner> {
   // Where nothing answers, nothing can arrive; and the port's number alone may be that of the server's own sshd.
   const address = here.outcome === 'connected' ? here.address : undefined;
   const before = address === undefined ? new Set() : await connectionsTo(machine, address);

@@ -1,6 +1,6 @@
 import { canRelease, releasePort } from '../checks/release.ts';
-import { tryTunnel } from '../checks/trial.ts';
-import { ExpectedError, failed } from '../errors.ts';
+import { isTaken, madePublic, tryTunnel } from '../checks/trial.ts';
+import { ExpectedError } from '../errors.ts';
 import { planKeepKey } from '../plan/plan.ts';
 import { runSteps } from '../plan/run.ts';
 import { formatForward } from '../tunnel/forward.ts';
@@ -9,19 +9,15 @@ import { type Job, pinnedLines } from './installJob.ts';
 
 /** Asks the server, before anything is touched, whether it would let the service do what it is for. */
 export async function tryFirst(job: Job, hostKeys: readonly string[]): Promise<void> {
-  const { tunnel, key, bench, draft, machine, places, present, output } = job;
+  const { tunnel, key, bench, draft, machine, who, places, present, output } = job;
   if (draft.dryRun === true && (key.made ?? job.prepared.serverEnd)) {
     output.progress(`not tried: whether the server accepts the key, ${key.made ? 'which is yet to be made' : 'whose account is yet to be made'}`);
     return;
   }
   try {
-    const { exposed } = await tryOrRelease(job, () => tryTunnel(tunnel, key.publicKey, bench, heldBy(job, hostKeys)));
+    const { exposed } = await tryOrRelease(job, () => tryTunnel({ machine, who, tunnel, bench, pinned: hostKeys }, key.publicKey, heldBy(job, hostKeys)));
     if (exposed.length === 0 || draft.acceptRisk?.includes('public') === true) return;
-    throw failed(
-      'made-public',
-      `${serverOf(tunnel)} would let everyone reach the port: its GatewayPorts is "yes", which overrides ${exposed.join(', ')}.`,
-      "Set GatewayPorts to no or clientspecified in its sshd_config, or ask for what it does: --bind '*' --accept-risk=public",
-    );
+    throw madePublic(tunnel, exposed);
   } catch (error) {
     if (key.made && !job.prepared.newKey && error instanceof ExpectedError && error.id === 'key-refused') {
       await runSteps(machine, planKeepKey(key.made, places, present), { signal: job.signal, onDone: () => undefined, onNotice: output.notice });
@@ -38,7 +34,7 @@ async function tryOrRelease<T>({ tunnel, bench, draft, present }: Job, attempt: 
     return await attempt();
   } catch (error) {
     const mayRelease = tunnel.release && draft.dryRun !== true && present.service.activeState !== 'active';
-    if (!mayRelease || !(error instanceof ExpectedError) || error.id !== 'port-taken' || !(await canRelease(tunnel, bench))) throw error;
+    if (!mayRelease || !(error instanceof ExpectedError) || !isTaken(error) || !(await canRelease(tunnel, bench))) throw error;
     await releasePort(tunnel, bench);
     return attempt();
   }

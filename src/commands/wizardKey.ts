@@ -68,7 +68,7 @@ export async function getKeyAccepted(talk: Talk): Promise<void> {
 
 async function whyNoLogin(talk: Talk): Promise<ExpectedError | undefined> {
   try {
-    await atBench(talk, (tunnel, bench) => tryTunnel({ ...tunnel, forwards: [] }, talk.key!.publicKey, bench, new Set()));
+    await atBench(talk, (probe) => tryTunnel({ ...probe, tunnel: { ...probe.tunnel, forwards: [] } }, talk.key!.publicKey, new Set()));
     return undefined;
   } catch (error) {
     if (talk.signal.aborted || !(error instanceof ExpectedError)) throw error;

@@ -7,7 +7,7 @@ import { atBench, outline, type Talk } from './wizardTalk.ts';
 /** Appends the key's line to authorized_keys on the server, by a login of the person's own. */
 export async function putLineThere(talk: Talk): Promise<void> {
   const line = await keyLine(talk);
-  const done = await atBench(talk, (tunnel, bench) => {
+  const done = await atBench(talk, ({ tunnel, bench }) => {
     questions.tellLogin(talk.ask, serverOf(tunnel));
     return appendKeyLine(talk.machine, tunnel, bench, line, talk.appended);
   });

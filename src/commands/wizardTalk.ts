@@ -1,5 +1,6 @@
 import type { Facts } from '../checks/facts.ts';
-import { withWorkbench, type Workbench } from '../checks/workbench.ts';
+import type { Probe } from '../checks/verify.ts';
+import { withWorkbench } from '../checks/workbench.ts';
 import { cancelled } from '../errors.ts';
 import type { Ask } from '../input/ask.ts';
 import type { Draft } from '../input/fields.ts';
@@ -47,11 +48,11 @@ export async function outline({ draft, machine, facts }: Talk): Promise<Tunnel> 
 }
 
 /** Works with the tunnel's own ssh, its key, and the host keys that were confirmed. */
-export async function atBench<T>(talk: Talk, work: (tunnel: Tunnel, bench: Workbench) => Promise<T>): Promise<T> {
+export async function atBench<T>(talk: Talk, work: (probe: Probe) => Promise<T>): Promise<T> {
   const tunnel = await outline(talk);
   return withWorkbench(talk.machine, tunnel, talk.key?.path, talk.signal, async (bench) => {
     await bench.pin(talk.trusted);
-    return work(tunnel, bench);
+    return work({ machine: talk.machine, who: talk.who, tunnel, bench, pinned: talk.trusted });
   });
 }
 

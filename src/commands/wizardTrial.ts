@@ -1,4 +1,4 @@
-import { tryTunnel } from '../checks/trial.ts';
+import { isTaken, tryTunnel } from '../checks/trial.ts';
 import { ExpectedError, failed } from '../errors.ts';
 import * as questions from '../input/questions.ts';
 import { forwardsOf, scopeOf } from '../input/resolve.ts';
@@ -16,7 +16,7 @@ export async function tryForwards(talk: Talk): Promise<void> {
     const forward = remoteForwards({ forwards: forwardsOf(talk.draft) })[at];
     if (forward === undefined) return;
     const trouble = await whyRefused(talk, () =>
-      atBench(talk, (tunnel, bench) => tryTunnel({ ...tunnel, forwards: [forward] }, talk.key!.publicKey, bench, held)));
+      atBench(talk, (probe) => tryTunnel({ ...probe, tunnel: { ...probe.tunnel, forwards: [forward] } }, talk.key!.publicKey, held)));
     if (trouble === undefined) at += 1;
     else await mend(talk, trouble, at);
   }
@@ -35,8 +35,7 @@ async function whyRefused(talk: Talk, ask: () => Promise<{ exposed: readonly str
 
 async function mend(talk: Talk, trouble: ExpectedError, at: number): Promise<void> {
   questions.tellTrouble(talk.ask, trouble);
-  const isTaken = trouble.id === 'port-taken' || trouble.id === 'port-privileged';
-  switch (isTaken ? 'port' : await questions.howToGetPort(talk.ask)) {
+  switch (isTaken(trouble) || trouble.id === 'port-privileged' ? 'port' : await questions.howToGetPort(talk.ask)) {
     case 'port':
       await changePort(talk, at);
       // A line of ours that names the old port would refuse the new one.

@@ -196,11 +196,18 @@ function dial(target: DialTarget, timeoutMs: number): Promise<DialResult> {
       if (host !== undefined && port !== undefined) address = { host: host.replace(/%.*/, ''), port };
     });
     socket.once('data', (data: Buffer) => finish(connected(data.toString('latin1'))));
-    socket.once('end', () => finish({ outcome: 'refused', reason: 'closed at once' }));
-    socket.once('error', (error: NodeJS.ErrnoException) => {
-      finish({ outcome: error.code === 'ECONNREFUSED' || error.code === 'ECONNRESET' ? 'refused' : 'unreachable', reason: error.message });
-    });
+    socket.once('end', () => finish({ outcome: 'closed', reason: 'closed at once' }));
+    socket.once('error', (error: NodeJS.ErrnoException) => finish({ outcome: isConnected ? 'closed' : failureOf(error), reason: error.message }));
   });
+}
+
+function failureOf({ code }: NodeJS.ErrnoException): Exclude<DialResult['outcome'], 'connected'> {
+  switch (code) {
+    case 'ECONNREFUSED': case 'ECONNRESET': return 'refused';
+    case 'EACCES': case 'EPERM': return 'forbidden';
+    case 'ETIMEDOUT': return 'timeout';
+    default: return 'unreachable';
+  }
 }
 
 /**

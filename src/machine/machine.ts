@@ -79,7 +79,11 @@ export type DialTarget = { readonly host: string; readonly port: number } | { re
 export type DialResult =
   /** `address`: what was reached by TCP, a name resolved. */
   | { readonly outcome: 'connected'; readonly banner: string; readonly address?: { readonly host: string; readonly port: number } }
-  | { readonly outcome: 'refused' | 'unreachable' | 'timeout'; readonly reason: string };
+  /**
+   * `closed`: it was accepted, and closed again without a word. `forbidden`: this machine's own rules do not let it out
+   * (EACCES or EPERM of connect(2), where the path of a socket may be forbidden as well).
+   */
+  | { readonly outcome: 'refused' | 'closed' | 'forbidden' | 'unreachable' | 'timeout'; readonly reason: string };
 
 /** Who and where we are: facts of the running process, read once and handed down. */
 export interface Identity {

@@ -82,7 +82,7 @@ test.each([
   ['Connection to 10.0.0.1 port 22 timed out', 'server-silent'],
   ['ssh: connect to host 10.0.0.1 port 22: No route to host', 'no-route'],
   ['ssh: connect to host 10.0.0.1 port 22: Connection timed out', 'server-silent'],
-  ['ssh: Could not resolve hostname h: Temporary failure in name resolution', 'name-unknown'],
+  ['ssh: Could not resolve hostname h: Temporary failure in name resolution', 'dns-silent'],
   ['Connection to 10.0.0.1 closed by remote host.', 'server-closed'],
   ['Connection reset by 10.0.0.1 port 2200', 'server-closed'],
   ['kex_exchange_identification: read: Connection reset by peer', 'server-closed'],
