@@ -1,6 +1,7 @@
 import { readFacts } from '../checks/facts.ts';
 import { trustHostKeys, type TrustWish } from '../checks/hostKey.ts';
 import { publicKeyOf, withNewKey } from '../checks/key.ts';
+import { requireNoticePrograms } from '../checks/noticePrograms.ts';
 import { requireCiphers, requireLocalPortsFree, requireMachine, requireRisksAccepted } from '../checks/preflight.ts';
 import type { Proof } from '../checks/verify.ts';
 import { withWorkbench } from '../checks/workbench.ts';
@@ -44,6 +45,7 @@ export async function install(context: Context, draft: Draft, prepared: Prepared
       findKey(machine, tunnel, places, prepared),
       requireLocalPortsFree(machine, tunnel, existing?.tunnel),
       requireCiphers(machine, tunnel),
+      machine.stat(`${places.notice.serviceFile}.d`).then((dropIns) => requireNoticePrograms(machine, tunnel, dropIns !== undefined)),
     ]);
     const lingering = scope === 'user' && (!present.lingering || installed.some((other) => other.lingering));
     await withKey(context, tunnel, own, (key) =>

@@ -116,7 +116,8 @@ async function isGone(machine: Context['machine'], steps: readonly Step[]): Prom
 async function leftOnPurpose(machine: Context['machine'], { places, tunnel }: Installed): Promise<string[]> {
   const left: string[] = [];
   if (tunnel && tunnel.identityFile !== places.generatedKey && (await machine.stat(tunnel.identityFile))) left.push(`${tunnel.identityFile} (your key)`);
-  for (const path of [places.sshConfig, places.knownHosts, `${places.unitFile}.d`]) {
+  const { script, serviceFile, pathFile } = places.notice;
+  for (const path of [places.sshConfig, places.knownHosts, `${places.unitFile}.d`, script, ...[serviceFile, pathFile].flatMap((file) => [file, `${file}.d`])]) {
     const stat = await machine.stat(path);
     if (stat && (stat.kind !== 'file' || !isOurs((await machine.read(path)) ?? ''))) left.push(`${path} (not written by revtun-setup)`);
   }

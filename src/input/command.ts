@@ -1,3 +1,4 @@
+import { commandLine } from '../shell.ts';
 import { FORWARD_FLAG, formatForward } from '../tunnel/forward.ts';
 import { DEFAULT_KEEPALIVE, isDeviceAccount, risksOf, serverOf, type Tunnel } from '../tunnel/tunnel.ts';
 import { formatDestination } from '../tunnel/destination.ts';
@@ -18,6 +19,8 @@ export function installCommand(tunnel: Tunnel, { who, aes }: Circumstances, trus
     ...(tunnel.keepalive === DEFAULT_KEEPALIVE ? [] : ['--keepalive', String(tunnel.keepalive)]),
     ...(tunnel.ciphers === defaultCiphers(aes) ? [] : ['--cipher', tunnel.ciphers]),
     ...(isDeviceAccount(tunnel.user) && !tunnel.release ? ['--no-release'] : []),
+    ...(tunnel.onDown.length === 0 ? [] : ['--on-down', commandLine(tunnel.onDown)]),
+    ...(tunnel.onUp.length === 0 ? [] : ['--on-up', commandLine(tunnel.onUp)]),
     ...(tunnel.scope === (who.uid === 0 ? 'system' : 'user') ? [] : ['--scope', tunnel.scope]),
     ...[...risks].map((risk) => `--accept-risk=${risk}`),
     ...trust,

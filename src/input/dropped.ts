@@ -20,6 +20,8 @@ const SPOKEN_OF_BY: Readonly<Record<Kept, readonly (keyof Draft)[]>> = {
   IdentityFile: ['key', 'generateKey'],
   ServerAliveInterval: ['keepalive'],
   Ciphers: ['cipher'],
+  OnDown: ['onDown'],
+  OnUp: ['onUp'],
 };
 
 /**
@@ -39,7 +41,7 @@ export function refuseDropped(draft: Draft, installed: Tunnel, wanted: Tunnel, c
     'would-drop-settings',
     `The installed tunnel "${installed.name}" has settings that this command does not mention:\n${lines.join('\n')}`,
     `To keep them, type:\n  ${commandLine(installCommand(keeping(installed, wanted, dropped, draft), circumstances))}\n` +
-      'To change them, say so with their flags ("none" takes a --jump, -R, -L or -D away).',
+      'To change them, say so with their flags ("none" takes a --jump, -R, -L, -D, --on-down or --on-up away).',
   );
 }
 
@@ -65,6 +67,8 @@ function keeping(installed: Tunnel, wanted: Tunnel, dropped: readonly Kept[], { 
     keepalive: keep('ServerAliveInterval').keepalive,
     ciphers: keep('Ciphers').ciphers,
     release: noRelease !== true && keep('User').release,
+    onDown: keep('OnDown').onDown,
+    onUp: keep('OnUp').onUp,
   };
 }
 

@@ -3,6 +3,7 @@ import { InvalidValue } from '../errors.ts';
 import { parseDeviceName } from '../server/device.ts';
 import { type Destination, parseDestination, parseHost, parseJump, parsePort, parseUser, quoted } from '../tunnel/destination.ts';
 import { type Forward, parseForward } from '../tunnel/forward.ts';
+import { parseNotice } from '../tunnel/notice.ts';
 import { parseCiphers, parseKeepalive, parseName, parsePath, type Risk, RISKS, type Scope } from '../tunnel/tunnel.ts';
 
 /** What was asked for, whichever way it came in. Absent means: not said. */
@@ -30,6 +31,9 @@ export interface Draft {
   keepalive?: number;
   cipher?: string;
   noRelease?: boolean;
+  /** Program and arguments; an empty list means that nobody is told. */
+  onDown?: readonly string[];
+  onUp?: readonly string[];
   acceptRisk?: readonly Risk[];
   /** The administrator's login on the server, to set up its end as well. */
   serverAdmin?: Destination;
@@ -93,6 +97,8 @@ export const FIELDS: readonly Field[] = [
   { key: 'keepalive', group: 'service', flags: '--keepalive <SECONDS>', help: 'probe a silent link this often; four times that, and it is given up (default 3)', parse: parseKeepalive },
   { key: 'cipher', group: 'service', flags: '--cipher <LIST>', help: "as ssh -c; \"default\": ssh's own order (default: AES-GCM first where the processor has AES)", parse: parseCiphers },
   { key: 'noRelease', group: 'service', flags: '--no-release', help: "do not end this account's other sessions on the server before connecting (revtun- accounts)" },
+  { key: 'onDown', group: 'service', flags: '--on-down <COMMAND>', help: 'run this when the tunnel went down; "none": nothing', parse: orNone(parseCommand) },
+  { key: 'onUp', group: 'service', flags: '--on-up <COMMAND>', help: 'run this when it is up, for the first time and again; "none": nothing', parse: orNone(parseCommand) },
 
   { key: 'wizard', group: 'run', flags: '--wizard', help: 'ask for what the flags leave open' },
   { key: 'yes', group: 'run', flags: '-y, --yes', help: 'never ask for confirmation' },
@@ -114,8 +120,14 @@ export function fieldOf(key: keyof Draft): Field {
   return FIELDS.find((field) => field.key === key)!;
 }
 
-function orNone<T>(parse: (text: string) => readonly T[]) {
-  return (text: string): readonly T[] => (text === 'none' ? [] : parse(text));
+function orNone<T>(parse: (text: string, context: ParseContext) => readonly T[]) {
+  return (text: string, context: ParseContext): readonly T[] => (text === 'none' ? [] : parse(text, context));
+}
+
+/** A program without a slash is one that is looked for later. */
+function parseCommand(text: string, { cwd }: ParseContext): string[] {
+  const [program = '', ...args] = parseNotice(text);
+  return [program.includes('/') ? resolve(cwd, program) : program, ...args];
 }
 
 function forwardOrNone(kind: Forward['kind']) {

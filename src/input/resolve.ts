@@ -3,9 +3,11 @@ import { type ExpectedError, InvalidValue, refused, usage } from '../errors.ts';
 import type { Identity, Machine } from '../machine/machine.ts';
 import { type Destination, formatDestination, parseHost, parseJump, parsePort, parseUser } from '../tunnel/destination.ts';
 import type { Endpoint, Forward } from '../tunnel/forward.ts';
+import type { Notices } from '../tunnel/notice.ts';
 import { AES_GCM_FIRST, DEFAULT_KEEPALIVE, defaultName, isDeviceAccount, parsePath, type Scope, type Tunnel } from '../tunnel/tunnel.ts';
 import { placesOf } from '../unit/places.ts';
 import type { Draft } from './fields.ts';
+import { withWholePath } from './noticeProgram.ts';
 import { sshConfigOf, type SshConfigValues } from './sshConfigOf.ts';
 
 /** Facts of this machine that decide what is left open. */
@@ -57,12 +59,18 @@ export async function resolveTunnel(draft: Draft, machine: Machine, { who, aes }
     keepalive: draft.keepalive ?? DEFAULT_KEEPALIVE,
     ciphers: draft.cipher ?? defaultCiphers(aes),
     release: isDeviceAccount(server.user) && draft.noRelease !== true,
+    ...(await resolveNotices(draft, machine)),
   };
   const meant = formatDestination(server);
   const notes = server.host === asked.host && jump.length === 0 ? [] : [
     `${formatDestination(host)} is ${meant}${jump.length === 0 ? '' : ` through ${jump.map(formatDestination).join(', ')}`}`,
   ];
   return { tunnel, notes };
+}
+
+/** The commands to tell people with; nobody is told where nothing is said. @throws ExpectedError (usage) */
+export async function resolveNotices({ onDown = [], onUp = [] }: Draft, machine: Machine): Promise<Notices> {
+  return { onDown: await withWholePath('--on-down', onDown, machine), onUp: await withWholePath('--on-up', onUp, machine) };
 }
 
 /** The error for a draft that says too little, naming everything that it has to say. */

@@ -1,9 +1,10 @@
 import { usage } from '../errors.ts';
 import type { Machine } from '../machine/machine.ts';
+import type { Notices } from '../tunnel/notice.ts';
 import { type Installed, recordDamaged } from '../unit/installed.ts';
 import { refuseDropped } from './dropped.ts';
 import type { Draft } from './fields.ts';
-import { type Circumstances, type Resolved, resolveTunnel } from './resolve.ts';
+import { type Circumstances, type Resolved, resolveNotices, resolveTunnel } from './resolve.ts';
 
 /** What of a draft describes the tunnel itself; the rest is about trust or about this run. */
 const TUNNEL_KEYS = [
@@ -13,13 +14,13 @@ const TUNNEL_KEYS = [
 
 /**
  * The tunnel that a run is about: the installed one where nothing else is said (so that a run without flags repairs
- * it), otherwise what the draft comes to.
+ * it), or nothing but who is to be told; otherwise what the draft comes to.
  * @throws ExpectedError when something is missing, or when settings would be lost in silence
  */
 export async function wantedTunnel(draft: Draft, existing: Installed | undefined, machine: Machine, circumstances: Circumstances): Promise<Resolved> {
   const saysNothing = TUNNEL_KEYS.every((key) => draft[key] === undefined);
   if (saysNothing && existing) {
-    if (existing.tunnel) return { tunnel: existing.tunnel, notes: [] };
+    if (existing.tunnel) return { tunnel: { ...existing.tunnel, ...(await saidNotices(draft, machine)) }, notes: [] };
     throw recordDamaged(existing);
   }
   if (saysNothing && draft.name !== undefined) {
@@ -28,4 +29,9 @@ export async function wantedTunnel(draft: Draft, existing: Installed | undefined
   const resolved = await resolveTunnel(draft, machine, circumstances);
   if (existing?.tunnel) refuseDropped(draft, existing.tunnel, resolved.tunnel, circumstances);
   return resolved;
+}
+
+async function saidNotices(draft: Draft, machine: Machine): Promise<Partial<Notices>> {
+  const { onDown, onUp } = await resolveNotices(draft, machine);
+  return { ...(draft.onDown && { onDown }), ...(draft.onUp && { onUp }) };
 }

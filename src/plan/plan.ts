@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { isOurs } from '../template.ts';
 import type { KeyPair } from '../tunnel/key.ts';
 import { refused } from '../errors.ts';
@@ -7,6 +8,8 @@ import type { Installed } from '../unit/installed.ts';
 import type { Places } from '../unit/places.ts';
 import { hostKeyLines, type OutputFile, SERVICE_USER } from '../unit/render.ts';
 import type { Systemctl } from '../unit/systemctl.ts';
+import { wantsNotices } from '../tunnel/notice.ts';
+import { planSilence, planWatching, stopTellingOnUndo } from './notice.ts';
 import { ancestorsToMake, type Present, SERVICE_USER_COMMENT, type Shared } from './present.ts';
 import type { Step } from './step.ts';
 
@@ -14,7 +17,7 @@ import type { Step } from './step.ts';
 export interface Desired {
   readonly tunnel: Tunnel;
   readonly places: Places;
-  /** In the order of {@link file://../unit/render.ts renderFiles}: known hosts, configuration, unit. */
+  /** In the order of {@link file://../unit/render.ts renderFiles}: known hosts, configuration, what tells people, unit. */
   readonly files: readonly OutputFile[];
   /** A key that was made for this tunnel and is not in place yet. */
   readonly newKey?: KeyPair;
@@ -35,10 +38,11 @@ export function planInstall(desired: Desired, present: Present, systemd: Systemc
   const { tunnel, places, start } = desired;
   refuseForeign(desired, present);
   const changed = desired.files.filter((file) => differs(file, present));
+  const changedPaths = changed.map(({ path }) => path);
   const steps: Step[] = [];
   const { service } = present;
   const wasUp = service.activeState === 'active' || service.activeState === 'activating';
-  const unitChanged = changed.some(({ path }) => path !== places.knownHosts);
+  const unitChanged = changedPaths.includes(places.unitFile) || changedPaths.includes(places.sshConfig);
   const outdated = unitChanged || service.needsReload || service.formerConfig === true || runsSomethingElse(desired, service.runningArgv);
   const starts = start && (outdated || service.activeState !== 'active');
 
@@ -51,16 +55,17 @@ export function planInstall(desired: Desired, present: Present, systemd: Systemc
   if (wasUp && starts) steps.push({ kind: 'on-undo', argv: systemd.argv(...again, '--', places.unit) });
 
   // systemctl enable has systemd read its files anew by itself, and a reload is what takes longest.
-  const settling = { settle: systemd.argv('daemon-reload'), ...(!service.enabled && { settledLater: true }) };
+  const units = [places.notice.serviceFile, places.notice.pathFile, places.unitFile].filter((path) => changedPaths.includes(path));
+  const settling = (path: string) => ({ settle: systemd.argv('daemon-reload'), ...((!service.enabled || path !== units.at(-1)) && { settledLater: true }) });
   const keepOld = unitChanged ? keptHostKeys(desired, present) : '';
   for (const file of changed) {
     const content = file.path === places.knownHosts ? file.content + keepOld : file.content;
-    steps.push({ kind: 'write', ...file, content, ...(file.path === places.unitFile && settling) });
+    steps.push({ kind: 'write', ...file, content, ...(units.includes(file.path) && settling(file.path)) });
   }
   if (changed.length > 0 && desired.selinux) {
-    steps.push({ kind: 'run', title: 'label for SELinux', argv: ['restorecon', '-R', places.directory, places.unitFile] });
+    steps.push({ kind: 'run', title: 'label for SELinux', argv: ['restorecon', '-R', places.directory, ...desired.files.map(({ path }) => path).filter((path) => dirname(path) === places.unitDirectory)] });
   }
-  if (service.needsReload && !changed.some(({ path }) => path === places.unitFile)) {
+  if ((service.needsReload || present.notice.needsReload) && units.length === 0) {
     steps.push({ kind: 'run', title: 'have systemd read it', argv: systemd.argv('daemon-reload') });
   }
   if (tunnel.scope === 'user' && !present.lingering) steps.push(enableLingering(userName));
@@ -70,7 +75,9 @@ export function planInstall(desired: Desired, present: Present, systemd: Systemc
       argv: systemd.argv('enable', '--', places.unit), undo: systemd.argv('disable', '--', places.unit),
     });
   }
+  steps.push(...planWatching(desired, present, changedPaths, systemd, starts));
   if (starts) {
+    if (wantsNotices(tunnel)) steps.push(stopTellingOnUndo(places, systemd));
     if (!wasUp && tunnel.scope === 'system') steps.push({ kind: 'on-undo', argv: forgetRefusal(places) });
     steps.push({
       kind: 'run', title: wasUp ? 'restart' : 'start',
@@ -78,6 +85,7 @@ export function planInstall(desired: Desired, present: Present, systemd: Systemc
     });
   }
   const knownHosts = desired.files.find(({ path }) => path === places.knownHosts);
+  if (!wantsNotices(tunnel)) steps.push(...planSilence(places, present, systemd));
   if (keepOld !== '' && knownHosts) steps.push({ kind: 'write', ...knownHosts });
   return steps;
 }
@@ -115,6 +123,7 @@ export function planUninstall(installed: Installed, present: Present, systemd: S
   }
   const ours = (path: string) => isOurs(present.files.get(path)?.content ?? '');
   if (ours(places.unitFile)) steps.push({ kind: 'remove', path: places.unitFile, settle: systemd.argv('daemon-reload') });
+  steps.push(...planSilence(places, present, systemd));
   for (const path of [places.sshConfig, places.knownHosts]) {
     if (ours(path)) steps.push({ kind: 'remove', path });
   }

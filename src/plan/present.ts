@@ -5,6 +5,7 @@ import type { Scope } from '../tunnel/tunnel.ts';
 import type { Places } from '../unit/places.ts';
 import { SERVICE_USER } from '../unit/render.ts';
 import { systemctl } from '../unit/systemctl.ts';
+import { noticeFiles, type PresentNotice, readNotice } from './notice.ts';
 
 /** What is there now that all tunnels of a scope share. */
 export interface Shared {
@@ -19,6 +20,7 @@ export interface Present extends Shared {
   /** By path; only what exists. */
   readonly files: ReadonlyMap<string, PresentFile>;
   readonly service: PresentService;
+  readonly notice: PresentNotice;
   /** Half-written files that a killed run of ours left behind. */
   readonly leftovers: readonly string[];
 }
@@ -45,12 +47,13 @@ export const SERVICE_USER_COMMENT = 'revtun-setup tunnels';
 
 export async function readPresent(machine: Machine, scope: Scope, places: Places, who: Identity): Promise<Present> {
   const paths = [
-    places.knownHosts, places.sshConfig, places.unitFile, places.generatedKey, `${places.generatedKey}.pub`,
+    places.knownHosts, places.sshConfig, places.unitFile, places.generatedKey, `${places.generatedKey}.pub`, ...noticeFiles(places.notice),
     ...ancestorsToMake(places),
   ];
   const files = new Map<string, PresentFile>();
-  const [service, shared, leftovers] = await Promise.all([
+  const [service, notice, shared, leftovers] = await Promise.all([
     readService(machine, scope, places, who),
+    readNotice(machine, scope, places, who),
     readShared(machine, who),
     findLeftovers(machine, [places.unitDirectory, places.directory]),
     ...paths.map(async (path) => {
@@ -60,7 +63,7 @@ export async function readPresent(machine: Machine, scope: Scope, places: Places
       files.set(path, { ...stat, content });
     }),
   ]);
-  return { files, service, ...shared, leftovers };
+  return { files, service, notice, ...shared, leftovers };
 }
 
 export async function readShared(machine: Machine, who: Identity): Promise<Shared> {

@@ -1,11 +1,13 @@
 import { InvalidValue } from '../errors.ts';
 import { type Destination, formatDestination, parseHost, parseJump, parsePort, parseUser, quoted } from './destination.ts';
+import { commandLine } from '../shell.ts';
 import { FORWARD_FLAG, type Forward, formatForward, type ForwardKind, isPublic, parseForward, reachedInside } from './forward.ts';
+import { type Notices, parseNotice } from './notice.ts';
 
 export type Scope = 'system' | 'user';
 
 /** One tunnel, complete: every way in (flags, environment, wizard, an ssh command, an installed unit) ends here. */
-export interface Tunnel {
+export interface Tunnel extends Notices {
   readonly name: string;
   readonly scope: Scope;
   /** The tunnel host as ssh dials it: aliases of an ssh_config are already resolved. */
@@ -99,7 +101,8 @@ export type Settings = readonly (readonly [SettingName, string])[];
 
 export type SettingName =
   | 'Host' | 'User' | 'Port' | 'ProxyJump' | 'RemoteForward' | 'LocalForward' | 'DynamicForward'
-  | 'IdentityFile' | 'ServerAliveInterval' | 'Ciphers' | 'ReleaseOnArrival';
+  | 'IdentityFile' | 'ServerAliveInterval' | 'Ciphers' | 'ReleaseOnArrival'
+  | 'OnDown' | 'OnUp';
 
 const FORWARD_SETTING = { remote: 'RemoteForward', local: 'LocalForward', dynamic: 'DynamicForward' } as const;
 
@@ -115,6 +118,8 @@ export function toSettings(tunnel: Tunnel): Settings {
     ['ServerAliveInterval', String(tunnel.keepalive)],
     ['Ciphers', tunnel.ciphers],
     ['ReleaseOnArrival', tunnel.release ? 'yes' : 'no'],
+    ...(tunnel.onDown.length === 0 ? [] : [['OnDown', commandLine(tunnel.onDown)] as const]),
+    ...(tunnel.onUp.length === 0 ? [] : [['OnUp', commandLine(tunnel.onUp)] as const]),
   ];
 }
 
@@ -143,6 +148,8 @@ export function fromSettings(name: string, scope: Scope, settings: readonly (rea
     ciphers: parseCiphers(one('Ciphers')),
     // Records of older programs do not have it.
     release: all('ReleaseOnArrival').at(-1) === 'yes',
+    onDown: all('OnDown').slice(-1).flatMap(parseNotice),
+    onUp: all('OnUp').slice(-1).flatMap(parseNotice),
   };
 }
 

@@ -13,12 +13,24 @@ export interface Places {
   readonly knownHosts: string;
   /** A key that we made; `.pub` lies beside it. */
   readonly generatedKey: string;
+  readonly notice: NoticePlaces;
+}
+
+/** What tells people of a tunnel: a queue of news that systemd watches, and a service that takes them out. */
+export interface NoticePlaces {
+  readonly script: string;
+  readonly service: string;
+  readonly serviceFile: string;
+  readonly path: string;
+  readonly pathFile: string;
 }
 
 export function placesOf(scope: Scope, name: string, home: string): Places {
   const unitDirectory = unitDirectoryOf(scope, home);
   const ours = scope === 'system' ? '/etc/revtun' : join(home, '.config/revtun');
   const directory = join(ours, name);
+  // No tunnel's unit is called so: there is no '@' in a name.
+  const [service, path] = [`revtun-notice@${name}.service`, `revtun-notice@${name}.path`];
   return {
     unitDirectory,
     ours,
@@ -28,6 +40,7 @@ export function placesOf(scope: Scope, name: string, home: string): Places {
     sshConfig: join(directory, 'ssh_config'),
     knownHosts: join(directory, 'known_hosts'),
     generatedKey: join(directory, 'key'),
+    notice: { script: join(directory, 'notice'), service, serviceFile: join(unitDirectory, service), path, pathFile: join(unitDirectory, path) },
   };
 }
 
@@ -36,5 +49,8 @@ export const unitDirectoryOf = (scope: Scope, home: string) =>
 
 export const unitName = (name: string) => `revtun-${name}.service`;
 
+/** Below /run or the user's own: where the service keeps what is true until it is stopped. */
+export const runtimeDirectoryName = ({ unit }: Pick<Places, 'unit'>) => unit.replace(/\.service$/, '');
+
 /** The inverse of {@link unitName}; undefined for what cannot be a unit of ours. */
-export const tunnelName = (unit: string) => /^revtun-(.+)\.service$/.exec(unit)?.[1];
+export const tunnelName = (unit: string) => /^revtun-([^@]+)\.service$/.exec(unit)?.[1];

@@ -2,8 +2,10 @@ import { dirname } from 'node:path';
 import { version } from '../package.ts';
 import { HEADER, renderTemplate } from '../template.ts';
 import { sshConfig, tunnelArgv } from '../tunnel/ssh.ts';
+import { wantsNotices } from '../tunnel/notice.ts';
 import { describeForwards, serverOf, toSettings, type Tunnel } from '../tunnel/tunnel.ts';
-import type { Places } from './places.ts';
+import { renderNotices } from './notice.ts';
+import { type Places, runtimeDirectoryName } from './places.ts';
 import { execArgument, execLine, plainValue } from './quote.ts';
 
 /** The host keys of a known_hosts of ours, without its remarks. */
@@ -37,6 +39,7 @@ export function renderFiles(tunnel: Tunnel, places: Places, knownHosts: string, 
   return [
     { path: places.knownHosts, content: `${note(tunnel)}${knownHosts}`, mode: 0o644 },
     { path: places.sshConfig, content: `${note(tunnel)}${sshConfig(tunnel, places.knownHosts)}`, mode: 0o644 },
+    ...(wantsNotices(tunnel) ? renderNotices(tunnel, places, note(tunnel)) : []),
     { path: places.unitFile, content: renderUnit(tunnel, places, remarks), mode: 0o644 },
   ];
 }
@@ -51,7 +54,8 @@ export function renderUnit(tunnel: Tunnel, places: Places, remarks: Remarks): st
     // The template begins it, twice where there is something to release: with the program and its flags.
     sshArguments: execLine(tunnelArgv(tunnel, places.sshConfig).slice(2)),
     release: tunnel.release,
-    runtimeDirectory: places.unit.replace(/\.service$/, ''),
+    notices: wantsNotices(tunnel) && { path: places.notice.path, script: execLine([places.notice.script]) },
+    runtimeDirectory: runtimeDirectoryName(places),
     credential: plainValue(`key:${tunnel.identityFile}`),
     directory: execArgument(places.directory),
     // Sockets of the user's own may lie anywhere, and a sandbox would hide them.

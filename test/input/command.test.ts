@@ -76,6 +76,8 @@ describe('the command that installs a tunnel', () => {
       "revtun-setup install home --host pi@tunl.example.com:1 --jump b@a:22 -R '*:0' -L 1:a:2 --key /root/.ssh/id_ed25519 --keepalive 9 --cipher aes128-ctr"
       + ' --accept-risk=public --accept-risk=remote-socks --accept-risk=dynamic-port'],
     [{}, {}, 'revtun-setup install home --host pi@tunl.example.com -R 127.0.0.1:22222:localhost:22 --key /root/.ssh/id_ed25519 --scope system'],
+    [{ onDown: ['/bin/tell', "it's"], onUp: ['/bin/true'] }, { uid: 0 },
+      String.raw`revtun-setup install home --host pi@tunl.example.com -R 127.0.0.1:22222:localhost:22 --key /root/.ssh/id_ed25519 --on-down '/bin/tell '\''it'\''\'\'''\''s'\''' --on-up /bin/true`],
     [{ user: 'revtun-a', release: true }, { uid: 0 }, 'revtun-setup install home --host revtun-a@tunl.example.com -R 127.0.0.1:22222:localhost:22 --key /root/.ssh/id_ed25519'],
     [{ user: 'revtun-a' }, { uid: 0 }, 'revtun-setup install home --host revtun-a@tunl.example.com -R 127.0.0.1:22222:localhost:22 --key /root/.ssh/id_ed25519 --no-release'],
   ])('%j for %j', (changes, who, line) => {
@@ -109,6 +111,7 @@ describe('a run that says less than is installed', () => {
     [{ jump: [{ host: 'a', user: 'b', port: 1 }] }, {}, {}, ['  --jump: now b@a:1, would become not set']],
     [{ port: 2222, user: 'ann' }, { host: { host: 'tunl.example.com' } }, {}, ['  --user: now ann, would become pi', '  --port: now 2222, would become 22']],
     [{ forwards: forwards('-R 1:a:2', '-L 3:b:4') }, { remotePort: 22222 }, {}, ['  --local-forward: now 3:b:4, would become not set']],
+    [{ onDown: ['/bin/tell', 'a b'] }, { onUp: [] }, {}, ["  --on-down: now /bin/tell 'a b', would become not set"]],
     [{ identityFile: '/k' }, { keepalive: 4 }, {}, ['  --key: now /k, would become /root/.ssh/id_ed25519']],
   ])('%j, %j: each setting is named', (installed, draft, wanted, lines) => {
     const refusal = thrown(() => refuseDropped(draft, exampleTunnel(installed), exampleTunnel(wanted), circumstances()));
@@ -123,6 +126,7 @@ describe('a run that says less than is installed', () => {
     [{ port: 2222 }, { port: 22 }],
     [{ jump: [{ host: 'a', user: 'b', port: 1 }] }, { jump: [] }],
     [{ identityFile: '/etc/revtun/home/key' }, { key: '/root/.ssh/id_ed25519' }],
+    [{ onDown: ['/a'], onUp: ['/b'] }, { onDown: [], onUp: ['/c'] }],
     // Whether it releases follows from the account, and is seen anew.
     [{ release: true }, {}],
   ])('%j, %j: what is said may change', (installed, draft) => {
@@ -178,6 +182,12 @@ describe('a run', () => {
 
   test('that says nothing means the installed tunnel', async () => {
     expect(await wanted({ name: 'home', yes: true }, existing)).toEqual({ tunnel: exampleTunnel(), notes: [] });
+  });
+
+  test('that says only who is to be told means the installed tunnel with that', async () => {
+    const telling = { ...existing, tunnel: exampleTunnel({ onDown: ['/a'], onUp: ['/b'] }) };
+    expect(await wanted({ name: 'home', onUp: ['/c', 'd'] }, telling)).toEqual({ tunnel: exampleTunnel({ onDown: ['/a'], onUp: ['/c', 'd'] }), notes: [] });
+    expect(await wanted({ name: 'home', onDown: [], onUp: [] }, telling)).toEqual({ tunnel: exampleTunnel(), notes: [] });
   });
 
   test('that says nothing about a damaged record is refused', async () => {

@@ -32,6 +32,8 @@ const MEANT: Readonly<Record<keyof Draft, readonly [string, unknown]>> = {
   keepalive: ['30', 30],
   cipher: ['aes128-ctr', 'aes128-ctr'],
   noRelease: ['1', true],
+  onDown: [`bin/tell 'it is' down`, ['/work/bin/tell', 'it is', 'down']],
+  onUp: ['logger up', ['logger', 'up']],
   wizard: ['1', true],
   yes: ['1', true],
   dryRun: ['1', true],

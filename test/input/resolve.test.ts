@@ -48,7 +48,7 @@ test('what nobody said comes from our defaults', async () => {
   expect(tunnel).toEqual({
     name: 'tunl.example.com', scope: 'user', host: 'tunl.example.com', user: 'pi', port: 22, jump: [],
     forwards: forwards('-R 127.0.0.1:22222:localhost:22'),
-    identityFile: join(caller.who.home, '.ssh/id_ed25519'), keepalive: 3, ciphers: 'default', release: false,
+    identityFile: join(caller.who.home, '.ssh/id_ed25519'), keepalive: 3, ciphers: 'default', release: false, onDown: [], onUp: [],
   });
   expect(notes).toEqual([]);
 });
@@ -60,7 +60,20 @@ test('what was said wins over ssh_config', async () => {
   });
   expect(tunnel).toEqual({
     name: 'home', scope: 'system', host: 'tunl.example.com', user: 'ann', port: 1, jump: [],
-    forwards: forwards('-R *:22222:printer:631', '-L 1:a:2'), identityFile: '/k', keepalive: 9, ciphers: 'aes128-ctr', release: false,
+    forwards: forwards('-R *:22222:printer:631', '-L 1:a:2'), identityFile: '/k', keepalive: 9, ciphers: 'aes128-ctr', release: false, onDown: [], onUp: [],
+  });
+});
+
+describe('a command that tells people', () => {
+  const draft: Draft = { host: { host: 'tunl.example.com' }, remotePort };
+
+  test('has the whole path of its program, found where a service looks', async () => {
+    const { tunnel } = await resolve({ ...draft, onDown: ['sh', '-c', 'true'], onUp: ['/opt/tell', 'sh'] });
+    expect(tunnel).toMatchObject({ onDown: [expect.stringMatching(/^\/(usr\/)?bin\/sh$/), '-c', 'true'], onUp: ['/opt/tell', 'sh'] });
+  });
+
+  test('is refused where no program has that name, with the flag', async () => {
+    await expect(resolve({ ...draft, onUp: ['no-such-program'] })).rejects.toThrow(problem({ id: 'usage', message: expect.stringMatching(/^--on-up: there is no program "no-such-program" in \/usr\/local/) }));
   });
 });
 

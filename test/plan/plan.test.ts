@@ -1,10 +1,12 @@
 import { describe, expect, test } from '@jest/globals';
 import type { Identity } from '../../src/machine/machine.ts';
 import { local } from '../../src/machine/local.ts';
+import { NO_NOTICE } from '../../src/plan/notice.ts';
 import { type Desired, planFarewell, planInstall, planKeepKey, planUninstall } from '../../src/plan/plan.ts';
 import { ancestorsToMake, type Present, type PresentFile } from '../../src/plan/present.ts';
 import type { Step } from '../../src/plan/step.ts';
 import type { Scope, Tunnel } from '../../src/tunnel/tunnel.ts';
+import { wantsNotices } from '../../src/tunnel/notice.ts';
 import { tunnelArgv } from '../../src/tunnel/ssh.ts';
 import { placesOf } from '../../src/unit/places.ts';
 import { renderFiles } from '../../src/unit/render.ts';
@@ -28,6 +30,7 @@ const stat = (kind: PresentFile['kind'], mode: number, content?: string): Presen
 const fresh: Present = {
   files: new Map(),
   service: { activeState: 'inactive', enabled: false, needsReload: false, runningArgv: undefined },
+  notice: NO_NOTICE,
   serviceUser: 'absent',
   lingering: false,
   leftovers: [],
@@ -41,6 +44,7 @@ function installed({ tunnel, places, files }: Desired): Present {
       ...files.map(({ path, content, mode }) => [path, stat('file', mode, content)] as const),
     ]),
     service: { activeState: 'active', enabled: true, needsReload: false, runningArgv: tunnelArgv(tunnel, places.sshConfig) },
+    notice: wantsNotices(tunnel) ? { ...NO_NOTICE, pathState: 'active' } : NO_NOTICE,
     serviceUser: tunnel.scope === 'system' ? 'ours' : 'absent',
     lingering: tunnel.scope === 'user',
     leftovers: [],

@@ -58,6 +58,13 @@ const forwards = fc.array(forward, { minLength: 1, maxLength: 5 }).map((list) =>
 
 export const ciphers = fc.constantFrom('default', '^aes128-gcm@openssh.com,aes256-gcm@openssh.com', 'aes128-ctr', '+aes128-cbc', 'chacha20-poly1305@openssh.com');
 
+/** A command to tell people with: any words that a line can hold. */
+const notice = fc.oneof(
+  { weight: 3, arbitrary: fc.constant([]) },
+  fc.array(fc.string({ unit: fc.oneof(fc.constantFrom(...` '"\\$%\`|&;<>()*?[]{}~#=-`), fc.string({ unit: 'grapheme', minLength: 1, maxLength: 1 })) }).map((text) => text.replaceAll(/[\p{Cc}\p{Zl}\p{Zp}\uFFFD]/gu, '')), { maxLength: 5 })
+    .map((args) => ['/usr/local/bin/tell', ...args]),
+);
+
 export const tunnelOf = (scope: Scope): fc.Arbitrary<Tunnel> =>
   fc.record({
     name,
@@ -71,6 +78,8 @@ export const tunnelOf = (scope: Scope): fc.Arbitrary<Tunnel> =>
     keepalive: fc.integer({ min: 1, max: 3600 }),
     ciphers,
     release: fc.boolean(),
+    onDown: notice,
+    onUp: notice,
   }).map((drawn) => ({ ...drawn, release: drawn.release && isDeviceAccount(drawn.user) }));
 
 export const tunnel = fc.oneof(tunnelOf('system'), tunnelOf('user'));

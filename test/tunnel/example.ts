@@ -15,6 +15,8 @@ export function exampleTunnel(changes: Partial<Tunnel> = {}): Tunnel {
     keepalive: 3,
     ciphers: 'default',
     release: false,
+    onDown: [],
+    onUp: [],
     ...changes,
   };
 }

@@ -76,24 +76,27 @@ afterAll(() => {
 describe.each(names)('%s', (name) => {
   const text = () => readFileSync(join(golden, `${name}.txt`), 'utf8');
 
-  /** Puts the unit where systemd-analyze finds it; its name and its scope matter. */
-  const unitFile = () => {
-    const [path, content] = [...filesOf(text())].at(-1)!;
-    const file = join(folder, name, path);
-    mkdirSync(dirname(file), { recursive: true });
-    writeFileSync(file, content);
-    return { file, scope: path.startsWith('/etc/') ? 'system' : 'user' } as const;
+  /** Puts the units where systemd-analyze finds them, the tunnel's last; their names and their scope matter. */
+  const unitFiles = () => {
+    const units = [...filesOf(text())].filter(([path]) => /\.(service|path)$/.test(path));
+    const files = units.map(([path, content]) => {
+      const file = join(folder, name, path);
+      mkdirSync(dirname(file), { recursive: true });
+      writeFileSync(file, content);
+      return file;
+    });
+    return { files, scope: units[0]![0].startsWith('/etc/') ? 'system' : 'user' } as const;
   };
 
   test('is what is written here, to the letter', async () => {
     expect(await rendered(name)).toBe(text());
   });
 
-  test('systemd has nothing to say about the unit', async () => {
-    const { file, scope } = unitFile();
+  test('systemd has nothing to say about the units', async () => {
+    const { files, scope } = unitFiles();
     // On systemd 247, `verify --user` destroys the user manager's socket in XDG_RUNTIME_DIR: it gets one of its own.
     const env = { XDG_RUNTIME_DIR: freshFolder() };
-    const said = await execute(['systemd-analyze', `--${scope}`, 'verify', '--man=no', file], { env });
+    const said = await execute(['systemd-analyze', `--${scope}`, 'verify', '--man=no', ...files], { env });
     rmSync(env.XDG_RUNTIME_DIR, { recursive: true });
     expect(said).toEqual({ code: 0, stdout: '', stderr: '' });
   });
@@ -108,7 +111,8 @@ describe.each(names)('%s', (name) => {
   });
 
   test('is exposed as little as promised', async () => {
-    const { file, scope } = unitFile();
+    const { files, scope } = unitFiles();
+    const file = files.at(-1)!;
     // In tenths. Most of a user's sandbox needs user namespaces.
     const limit = scope === 'system' ? 12 : readFileSync(file, 'utf8').includes('PrivateUsers=') ? 25 : 65;
     const { code, stdout } = await execute(['systemd-analyze', 'security', '--offline=true', `--threshold=${limit}`, '--no-pager', file]);

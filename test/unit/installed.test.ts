@@ -34,11 +34,19 @@ test('places of the two scopes', () => {
   expect(placesOf('system', 'home', '/root')).toEqual({
     unitDirectory: '/etc/systemd/system', ours: '/etc/revtun', unit: 'revtun-home.service', unitFile: '/etc/systemd/system/revtun-home.service',
     directory: '/etc/revtun/home', sshConfig: '/etc/revtun/home/ssh_config', knownHosts: '/etc/revtun/home/known_hosts', generatedKey: '/etc/revtun/home/key',
+    notice: {
+      script: '/etc/revtun/home/notice', service: 'revtun-notice@home.service', serviceFile: '/etc/systemd/system/revtun-notice@home.service',
+      path: 'revtun-notice@home.path', pathFile: '/etc/systemd/system/revtun-notice@home.path',
+    },
   });
   expect(placesOf('user', 'home', '/home/ann')).toEqual({
     unitDirectory: '/home/ann/.config/systemd/user', ours: '/home/ann/.config/revtun', unit: 'revtun-home.service', unitFile: '/home/ann/.config/systemd/user/revtun-home.service',
     directory: '/home/ann/.config/revtun/home', sshConfig: '/home/ann/.config/revtun/home/ssh_config', knownHosts: '/home/ann/.config/revtun/home/known_hosts',
     generatedKey: '/home/ann/.config/revtun/home/key',
+    notice: {
+      script: '/home/ann/.config/revtun/home/notice', service: 'revtun-notice@home.service', serviceFile: '/home/ann/.config/systemd/user/revtun-notice@home.service',
+      path: 'revtun-notice@home.path', pathFile: '/home/ann/.config/systemd/user/revtun-notice@home.path',
+    },
   });
 });
 
@@ -48,7 +56,7 @@ test('every name makes a unit name, and comes back from it', () => {
   }));
 });
 
-test.each(['home.service', 'revtun-.service', 'revtun-home.socket', 'revtun-home.service.d', 'revtun-home', 'xrevtun-home.service'])('%s is no unit of ours by name', (unit) => {
+test.each(['home.service', 'revtun-.service', 'revtun-home.socket', 'revtun-home.service.d', 'revtun-home', 'xrevtun-home.service', 'revtun-notice@home.service', 'revtun-notice@home.path'])('%s is no unit of ours by name', (unit) => {
   expect(tunnelName(unit)).toBeUndefined();
 });
 

@@ -1,0 +1,1 @@
+sudo revtun-setup render home --host pi@tunl.example.com --remote-port 22222 --key /root/.ssh/id_ed25519 --on-down "/usr/bin/logger -p user.err 'home is down, 100 %: \$HOME'" --on-up '/usr/local/bin/tell up'
