@@ -100,7 +100,7 @@ function commandTree(proc: Process, output: Output, sshCommand: readonly string[
       return install(context, draft);
     });
 
-  withFields(program.command('uninstall'), only('serverAdmin', 'scope', 'dryRun', 'json', 'quiet', 'yes'))
+  withFields(program.command('uninstall'), only('serverAdmin', 'scope', 'acceptRisk', 'dryRun', 'json', 'quiet', 'yes'))
     .argument('[NAME...]', 'which tunnels')
     .option('--all', 'every tunnel of the scope')
     .summary('stop, disable and remove; says what it left on purpose')
@@ -113,6 +113,16 @@ function commandTree(proc: Process, output: Output, sshCommand: readonly string[
       }
       const { uninstall } = await import('./commands/uninstall.ts');
       return uninstall(context, meant, all === true, draft);
+    });
+
+  withFields(program.command('confirm'), only('scope', 'json', 'quiet'))
+    .argument('[NAME]', 'which tunnel')
+    .summary('keep a change of the tunnel that you came through')
+    .description('Keep a change that was made through the tunnel itself. Unless it is confirmed within a minute, from a new login, the former tunnel comes back.')
+    .action(async (name: string | undefined, _options, command: Command) => {
+      const draft = await draftOf(command);
+      const { confirm } = await import('./commands/confirm.ts');
+      await confirm(context, name ?? draft.name, draft);
     });
 
   withFields(program.command('list'), only('json', 'quiet'))

@@ -1,15 +1,21 @@
 import { notFound, usage } from '../errors.ts';
 import type { Draft } from '../input/fields.ts';
+import type { Scope } from '../tunnel/tunnel.ts';
 import { findInstalled, type Installed } from '../unit/installed.ts';
 import type { Context } from './context.ts';
+
+/** Every installed tunnel of the scope that is said, or of both. */
+export async function findAll({ machine, who }: Pick<Context, 'machine' | 'who'>, scope: Scope | undefined): Promise<Installed[]> {
+  const scopes = scope === undefined ? (['system', 'user'] as const) : [scope];
+  return (await Promise.all(scopes.map((one) => findInstalled(machine, one, who)))).flat();
+}
 
 /**
  * The installed tunnel that a command means: by name, or the only one; in the scope that is said, or in either.
  * @throws ExpectedError exit code 3 when there is none, 2 when there are several
  */
 export async function findTunnel({ machine, who }: Context, name: string | undefined, { scope }: Draft): Promise<Installed> {
-  const scopes = scope === undefined ? (['system', 'user'] as const) : [scope];
-  const all = (await Promise.all(scopes.map((one) => findInstalled(machine, one, who)))).flat();
+  const all = await findAll({ machine, who }, scope);
   const matching = name === undefined ? all : all.filter((tunnel) => tunnel.name === name);
   if (matching.length === 1) return matching[0]!;
   if (matching.length === 0) {

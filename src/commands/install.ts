@@ -23,7 +23,9 @@ import { systemctl } from '../unit/systemctl.ts';
 import type { Context } from './context.ts';
 import { type Job, type Key, pinnedLines, type Prepared } from './installJob.ts';
 import { releasingIfItCan, tryFirst } from './installTrial.ts';
+import { hold, onTrial, tellTrial, trialFor } from './installTryout.ts';
 import { withLock } from './lock.ts';
+import { type Pending, readPending } from './pending.ts';
 import { failOnFault, prove, tellDifferences, tellHowToConnect, tellStaleness, verifiedObject } from './telling.ts';
 
 /** Plans, installs, enables, starts and proves one tunnel. */
@@ -75,22 +77,25 @@ async function installOne(wanted: Job): Promise<void> {
     tellDifferences(output, existing?.tunnel, wanted.tunnel);
     for (const reason of trusted.reasons) output.progress(`host key of ${reason}`);
   }
+  const trial = await trialFor(wanted, first.steps);
   await makeServerEnd(wanted, first);
   if (first.steps.length > 0 && first.desired.start) await tryFirst(wanted, trusted.lines);
   const job = first.steps.length > 0 && first.desired.start ? await releasingIfItCan(wanted) : wanted;
   const { tunnel } = job;
-  const { desired, steps } = job === wanted ? first : decide(job, trusted.lines);
+  const decided = job === wanted ? first : decide(job, trusted.lines);
+  const { desired } = decided;
+  const steps = trial ? onTrial(decided.steps, job, trial) : decided.steps;
   const titles = titlesOf(steps);
-  const tell = (changed: boolean, done: readonly string[], proofs?: readonly Proof[]) => output.object({
+  const tell = (changed: boolean, done: readonly string[], proofs?: readonly Proof[], pending?: Pending) => output.object({
     ok: true, changed, name: tunnel.name, scope: tunnel.scope, unit: places.unit,
-    files: desired.files.map(({ path }) => path), steps: done, verified: verifiedObject(proofs),
+    files: desired.files.map(({ path }) => path), steps: done, verified: verifiedObject(proofs), ...(pending && { pending }),
   });
 
   if (steps.length === 0 && (draft.dryRun !== true || !job.prepared.serverEnd)) {
     output.progress(`${tunnel.name}: unchanged`);
     const proofs = await prove(job, tunnel, bench, trusted.lines, draft, present.service.activeState === 'active');
     failOnFault(proofs, draft.acceptRisk);
-    tell(false, [], proofs);
+    tell(false, [], proofs, await readPending(job, { ...tunnel, places }));
     return;
   }
   if (draft.dryRun === true) {
@@ -101,6 +106,7 @@ async function installOne(wanted: Job): Promise<void> {
   if (!job.prepared.serverEnd) await job.prepared.confirmPlan?.(titles, unitOf(desired));
   if (job.signal.aborted) throw cancelled();
 
+  if (trial) tellTrial(job, trial);
   const done: string[] = [];
   const carried = await carryOut(job, steps, done);
   try {
@@ -112,7 +118,8 @@ async function installOne(wanted: Job): Promise<void> {
       tellStaleness(output, tunnel);
       if (desired.start) tellHowToConnect(job, tunnel);
     }
-    tell(done.length > 0, done, proofs);
+    const pending = trial && (await hold(job, trial, done));
+    tell(done.length > 0, done, proofs, pending);
   } catch (error) {
     if (await carried.undo()) tellUndone(job);
     throw error;

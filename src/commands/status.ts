@@ -12,6 +12,7 @@ import { type Installed, recordDamaged } from '../unit/installed.ts';
 import { hostKeyLines } from '../unit/render.ts';
 import type { Context } from './context.ts';
 import { findTunnel } from './find.ts';
+import { type Pending, readPending } from './pending.ts';
 import { tellProof, verifiedObject } from './telling.ts';
 
 /**
@@ -25,10 +26,11 @@ export async function status(context: Context, name: string | undefined, draft: 
   if (!tunnel) throw recordDamaged(installed);
   const state = await readState(machine, who, installed);
   const reason = await lastReason(machine, installed.scope, who, places.unit);
+  const pending = await readPending(context, installed);
   const proofs = state.state === 'up' && draft.noVerify !== true ? await tryToProve(context, installed, tunnel) : undefined;
   const how = howToConnect(tunnel, who.sudoUser ?? who.userName);
 
-  describe(context, installed, tunnel, state, reason);
+  describe(context, installed, tunnel, state, reason, pending);
   if (Array.isArray(proofs)) for (const proof of proofs) tellProof(output, proof);
   if (typeof proofs === 'string') output.mark('unknown', `not provable from here: ${proofs}`);
   if (how && state.state === 'up') output.progress(`connect      ${commandLine(how.command)}`);
@@ -39,6 +41,7 @@ export async function status(context: Context, name: string | undefined, draft: 
     since: state.since?.toISOString() ?? null, restarts: state.restarts, lastReason: reason ?? null,
     server: serverOf(tunnel), forwards: describeForwards(tunnel), connect: how ? commandLine(how.command) : null,
     verified: verifiedObject(Array.isArray(proofs) ? proofs : undefined),
+    ...(pending && { pending }),
   };
   const problem = state.state !== 'up'
     ? new ExpectedError(ExitCode.notFound, 'not-running', `${installed.name} is ${state.state}${reason === undefined ? '' : `: ${reason}`}`, `See: revtun-setup logs ${installed.name}`)
@@ -47,7 +50,7 @@ export async function status(context: Context, name: string | undefined, draft: 
   if (problem) throw new AlreadyTold(problem);
 }
 
-function describe({ output }: Context, { name, scope, places }: Installed, tunnel: Tunnel, state: ServiceState, reason: string | undefined): void {
+function describe({ output }: Context, { name, scope, places }: Installed, tunnel: Tunnel, state: ServiceState, reason: string | undefined, pending: Pending | undefined): void {
   const since = state.since ? ` for ${formatDuration(Date.now() - state.since.getTime())} (since ${state.since.toISOString()})` : '';
   output.mark(state.state === 'up' ? 'done' : 'fault', `${name} is ${state.state}${since}${told(state)}`);
   const rows = [
@@ -55,6 +58,7 @@ function describe({ output }: Context, { name, scope, places }: Installed, tunne
     ['server', serverOf(tunnel)],
     ['forwards', describeForwards(tunnel)],
     ['restarts', `${state.restarts}${reason === undefined ? '' : `, last reason: ${reason}`}`],
+    ...(pending ? [['on trial', `until ${pending.confirmBy}, then the former tunnel comes back; to keep it: ${pending.confirm}`]] : []),
   ];
   for (const [label, value] of rows) output.progress(`${label!.padEnd(12)} ${value}`);
 }

@@ -7,14 +7,17 @@ import { planFarewell, planUninstall } from '../plan/plan.ts';
 import { readPresent, readShared } from '../plan/present.ts';
 import { runSteps } from '../plan/run.ts';
 import { type Step, titlesOf } from '../plan/step.ts';
+import { forgetSteps } from '../plan/tryout.ts';
 import { isOurs } from '../template.ts';
 import { deviceOf } from '../server/device.ts';
 import type { Scope } from '../tunnel/tunnel.ts';
 import { findInstalled, type Installed } from '../unit/installed.ts';
 import { placesOf } from '../unit/places.ts';
 import { systemctl } from '../unit/systemctl.ts';
+import { readTryout } from '../unit/tryout.ts';
 import type { Context } from './context.ts';
 import { withLock } from './lock.ts';
+import { requireNotCarried } from './throughItself.ts';
 
 /** Stops, disables and removes tunnels, and tells what it left on purpose. */
 export async function uninstall(context: Context, names: readonly string[], all: boolean, draft: Draft): Promise<void> {
@@ -26,6 +29,7 @@ export async function uninstall(context: Context, names: readonly string[], all:
   await withLock(context, scope, draft.dryRun !== true, async () => {
     const installed = await findInstalled(machine, scope, who);
     const chosen = all ? installed : await choose(context, names, installed, scope);
+    await requireNotCarried(context, chosen, draft);
     const done: object[] = [];
     const remaining = installed.filter((tunnel) => !chosen.includes(tunnel));
     const farewell: string[] = [];
@@ -75,7 +79,11 @@ async function halfInstalled(machine: Context['machine'], name: string, scope: S
 async function removeOne(context: Context, installed: Installed, draft: Draft): Promise<object> {
   const { machine, who, output } = context;
   const { name, scope, places, tunnel } = installed;
-  const steps = planUninstall(installed, await readPresent(machine, scope, places, who), systemctl(machine, scope, who));
+  const tryout = await readTryout(machine, name, places);
+  const steps = [
+    ...(tryout ? forgetSteps(name, places, tryout === 'left-over') : []),
+    ...planUninstall(installed, await readPresent(machine, scope, places, who), systemctl(machine, scope, who)),
+  ];
   const done = await carryOut(context, steps, draft);
   const report = { name, scope, unit: places.unit, steps: done };
   if (draft.dryRun === true) return report;

@@ -14,6 +14,7 @@ import { tellingWhere } from './installBoth.ts';
 import { type Change, change } from './serverChange.ts';
 import { type AtServer, onServer } from './serverLogin.ts';
 import { tellAllRemoved, tellRemoved } from './serverRemove.ts';
+import { requireNotCarried } from './throughItself.ts';
 import { choose, uninstall } from './uninstall.ts';
 
 /** A device of the server's that a tunnel of this machine logs in as. */
@@ -34,6 +35,7 @@ export async function uninstallBoth(context: Context, names: readonly string[], 
   const scope = scopeOf(draft, who);
   const installed = await findInstalled(machine, scope, who);
   const chosen = all ? installed : await choose(context, names, installed, scope);
+  await requireNotCarried(context, chosen, draft);
   const logins = (await Promise.all(chosen.map((one) => loginOf(context, one)))).flat();
   if (logins.length === 0) {
     throw refused('no-account', 'None of these tunnels logs in to an account that revtun-setup made on a server.', 'Leave --server-admin out.');

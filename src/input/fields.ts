@@ -46,6 +46,8 @@ export interface Draft {
   quiet?: boolean;
   noVerify?: boolean;
   noStart?: boolean;
+  /** Seconds in which a change that was made through its own tunnel has to be confirmed. */
+  confirmWithin?: number;
 }
 
 /** What the words of a path are relative to. */
@@ -90,7 +92,7 @@ export const FIELDS: readonly Field[] = [
   { key: 'hostKey', group: 'trust', many: true, flags: '--host-key <SHA256:…>', help: "fingerprint that the server's host key must have; repeatable", parse: parseFingerprint },
   { key: 'knownHosts', group: 'trust', flags: '--known-hosts <FILE>', help: "a known_hosts file that holds the server's host key", parse: parseKeyPath },
   { key: 'acceptNewHostKey', group: 'trust', flags: '--accept-new-host-key', help: 'trust the key that the server shows now, and pin it' },
-  { key: 'acceptRisk', group: 'trust', many: true, flags: '--accept-risk <RISK>', help: 'public, remote-socks, dynamic-port or stale-socket: say that you mean it', parse: parseRisk },
+  { key: 'acceptRisk', group: 'trust', many: true, flags: '--accept-risk <RISK>', help: 'public, remote-socks, dynamic-port, stale-socket or lose-ssh: say that you mean it', parse: parseRisk },
 
   { key: 'name', group: 'service', flags: '--name <NAME>', help: 'what the tunnel is called here (default: after the host)', parse: parseName },
   { key: 'scope', group: 'service', flags: '--scope <system|user>', help: 'a service of the system or of this user (default: system for root)', parse: parseScope },
@@ -107,6 +109,7 @@ export const FIELDS: readonly Field[] = [
   { key: 'quiet', group: 'run', flags: '-q, --quiet', help: 'print errors only' },
   { key: 'noVerify', group: 'run', flags: '--no-verify', help: 'do not try a connection through the tunnel' },
   { key: 'noStart', group: 'run', flags: '--no-start', help: 'install and enable, but do not start it' },
+  { key: 'confirmWithin', group: 'run', flags: '--confirm-within <SECONDS>', help: 'time to confirm a change of the tunnel that you came through (default 60)', parse: parseConfirmWithin },
 ];
 
 export const isSwitch = (field: Field) => field.parse === undefined;
@@ -157,6 +160,12 @@ function oneOf<T extends string>(choices: readonly T[], text: string): T {
 
 function parseScope(text: string): Scope {
   return oneOf(['system', 'user'], text);
+}
+
+function parseConfirmWithin(text: string): number {
+  const seconds = /^\d{1,4}$/.test(text) ? Number(text) : Number.NaN;
+  if (!(seconds >= 5 && seconds <= 3600)) throw new InvalidValue(`${quoted(text)} is not a number of seconds from 5 to 3600`);
+  return seconds;
 }
 
 function parseRisk(text: string): Risk {

@@ -82,6 +82,7 @@ export function planInstall(desired: Desired, present: Present, systemd: Systemc
     steps.push({
       kind: 'run', title: wasUp ? 'restart' : 'start',
       argv: systemd.argv(wasUp ? 'restart' : 'start', '--', places.unit), undo: systemd.argv('stop', '--', places.unit),
+      ...(wasUp && { outlivesSession: true }),
     });
   }
   const knownHosts = desired.files.find(({ path }) => path === places.knownHosts);
@@ -110,7 +111,7 @@ export function planUninstall(installed: Installed, present: Present, systemd: S
   const { service } = present;
   const steps: Step[] = [];
   if (service.activeState === 'active' || service.activeState === 'activating' || service.activeState === 'reloading') {
-    steps.push({ kind: 'run', title: 'stop', argv: systemd.argv('stop', '--', places.unit), undo: systemd.argv('start', '--no-block', '--', places.unit) });
+    steps.push({ kind: 'run', title: 'stop', argv: systemd.argv('stop', '--', places.unit), undo: systemd.argv('start', '--no-block', '--', places.unit), outlivesSession: true });
   }
   if (service.activeState === 'activating' && installed.scope === 'system') {
     steps.push({ kind: 'run', title: 'forget that it was refused', argv: forgetRefusal(places) });

@@ -92,7 +92,7 @@ async function carryOut(machine: Machine, step: Step, undos: (() => Promise<void
         return false;
       }
       if (undo) undos.push(() => command(machine, undo, true));
-      if (orElse === undefined) await command(machine, step.argv);
+      if (orElse === undefined) await command(machine, step.argv, step.outlivesSession, hooks.signal);
       return true;
     }
     case 'on-undo':
@@ -116,9 +116,12 @@ async function putBack(machine: Machine, path: string, old: Buffer, mode: number
  */
 const COMMAND_LIMIT = 120_000;
 
-/** @param apart for the way back, which a second Ctrl-C must not cut off */
-async function command(machine: Machine, argv: readonly string[], apart = false): Promise<void> {
-  const { code, stderr, timedOut } = await machine.run(argv, { timeoutMs: COMMAND_LIMIT, apart });
+/**
+ * @param apart out of reach of the terminal, for the way back, which a second Ctrl-C must not cut off, and for what makes the
+ *   terminal hang up; what should end on Ctrl-C all the same is given the signal
+ */
+async function command(machine: Machine, argv: readonly string[], apart = false, signal?: AbortSignal): Promise<void> {
+  const { code, stderr, timedOut } = await machine.run(argv, { timeoutMs: COMMAND_LIMIT, apart, ...(apart && signal && { signal }) });
   if (code === 0) return;
   const said = timedOut ? `no end after ${COMMAND_LIMIT / 1000} s` : stderr.trim() || `exit code ${code}`;
   throw failed('step-failed', `${commandLine(argv)}: ${said}`);

@@ -25,6 +25,8 @@ export type Step =
       readonly title: string;
       readonly argv: readonly string[];
       readonly undo?: readonly string[];
+      /** It may end the very session that it is run from, and must not end with it. */
+      readonly outlivesSession?: true;
       /** Succeeds when it is done already: for a script of the plan, which cannot look before it is made. */
       readonly unless?: readonly string[];
       /** What to tell when the command fails and the rest can go on without it. */

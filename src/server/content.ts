@@ -27,6 +27,7 @@ export function restoreScript(paths: readonly string[], reload: string): string 
     self: SERVER.restore,
     paths: paths.map(shellWord),
     reload,
+    backup: template('backup.sh'),
   });
 }
 

@@ -165,9 +165,12 @@ export function describeForwards(tunnel: Pick<Tunnel, 'forwards'>): string {
 export const remoteForwards = (tunnel: Pick<Tunnel, 'forwards'>): readonly Forward[] =>
   tunnel.forwards.filter(({ kind }) => kind === 'remote');
 
-/** What a user has to take upon themselves by name (`--accept-risk=…`), with the reason in words. */
+/**
+ * What a user has to take upon themselves by name (`--accept-risk=…`). The last one is no tunnel's property, but what a
+ * change does to whoever came through it.
+ */
 export type Risk = (typeof RISKS)[number];
-export const RISKS = ['public', 'remote-socks', 'dynamic-port', 'stale-socket'] as const;
+export const RISKS = ['public', 'remote-socks', 'dynamic-port', 'stale-socket', 'lose-ssh'] as const;
 
 export function risksOf({ forwards }: Pick<Tunnel, 'forwards'>): readonly { risk: Risk; why: string }[] {
   return forwards.flatMap((forward) => {

@@ -41,6 +41,7 @@ const MEANT: Readonly<Record<keyof Draft, readonly [string, unknown]>> = {
   quiet: ['1', true],
   noVerify: ['1', true],
   noStart: ['1', true],
+  confirmWithin: ['90', 90],
 };
 
 const only = (field: Field, text: string) => new Map([[field, { from: flagOf(field), texts: isSwitch(field) ? [] : [text] }]]);

@@ -59,7 +59,7 @@ const reload = ['systemctl', 'daemon-reload'];
 const start: Step = { kind: 'run', title: 'start', argv: ['systemctl', 'start', '--', 'revtun-home.service'], undo: ['systemctl', 'stop', '--', 'revtun-home.service'] };
 /** What a start that is undone may leave of itself. */
 const forget: Step = { kind: 'on-undo', argv: ['rm', '-rf', '--', '/run/revtun-home'] };
-const restart: Step = { kind: 'run', title: 'restart', argv: ['systemctl', 'restart', '--', 'revtun-home.service'], undo: ['systemctl', 'stop', '--', 'revtun-home.service'] };
+const restart: Step = { kind: 'run', title: 'restart', argv: ['systemctl', 'restart', '--', 'revtun-home.service'], undo: ['systemctl', 'stop', '--', 'revtun-home.service'], outlivesSession: true };
 const enable: Step = { kind: 'run', title: 'start at boot', argv: ['systemctl', 'enable', '--', 'revtun-home.service'], undo: ['systemctl', 'disable', '--', 'revtun-home.service'] };
 const restartOnUndo: Step = { kind: 'on-undo', argv: ['systemctl', 'restart', '--', 'revtun-home.service'] };
 const addUser: Step = {
@@ -233,7 +233,7 @@ test('a key that a person carries to the server stays where the next run finds i
 describe('uninstalling', () => {
   const uninstall = (present: Present) =>
     planUninstall({ name: 'home', scope: 'system', places: wanted.places, tunnel: wanted.tunnel, lingering: false }, present, systemd('system'));
-  const stop: Step = { kind: 'run', title: 'stop', argv: ['systemctl', 'stop', '--', 'revtun-home.service'], undo: ['systemctl', 'start', '--no-block', '--', 'revtun-home.service'] };
+  const stop: Step = { kind: 'run', title: 'stop', argv: ['systemctl', 'stop', '--', 'revtun-home.service'], undo: ['systemctl', 'start', '--no-block', '--', 'revtun-home.service'], outlivesSession: true };
   const disable: Step = { kind: 'run', title: 'no longer start at boot', argv: ['systemctl', 'disable', '--', 'revtun-home.service'], undo: ['systemctl', 'enable', '--', 'revtun-home.service'] };
   const removal: Step[] = [
     { kind: 'remove', path: '/etc/systemd/system/revtun-home.service', settle: reload },
