@@ -141,6 +141,15 @@ function commandTree(proc: Process, output: Output, sshCommand: readonly string[
       await status(context, name ?? draft.name, draft);
     });
 
+  withFields(program.command('doctor'), only('scope', 'json', 'quiet'))
+    .argument('[NAME]', 'which tunnel')
+    .summary('why a tunnel does not work: the cause, in words, with the cure')
+    .action(async (name: string | undefined, _options, command: Command) => {
+      const draft = await draftOf(command);
+      const { doctor } = await import('./commands/doctor.ts');
+      await doctor(context, name ?? draft.name, draft);
+    });
+
   withFields(program.command('logs'), only('scope', 'json', 'quiet'))
     .argument('[NAME]', 'which tunnel')
     .option('-f, --follow', 'go on as it grows')

@@ -16,15 +16,30 @@ const OLDEST = { systemd: 247, ssh: 8.4 } as const;
  * @throws ExpectedError
  */
 export function requireMachine(facts: Facts, scope: Scope, command: readonly string[]): void {
-  const { systemd, ssh, managers, who } = facts;
+  requireSsh(facts);
+  requireSystemd(facts);
+  requireCaller(facts, scope, command);
+  requireManager(facts, scope);
+}
+
+/** @throws ExpectedError `no-ssh`, `ssh-too-old` */
+export function requireSsh({ ssh }: Facts): void {
   if (ssh === undefined) throw failed('no-ssh', 'There is no OpenSSH client (/usr/bin/ssh) on this machine.', 'Install it: apt-get install openssh-client');
   if (ssh.version < OLDEST.ssh) {
     throw failed('ssh-too-old', `${ssh.text} is too old: a tunnel needs OpenSSH ${OLDEST.ssh} or newer, to find its key through an environment variable.`, 'Upgrade OpenSSH.');
   }
+}
+
+/** @throws ExpectedError `no-systemd`, `systemd-too-old` */
+export function requireSystemd({ systemd }: Facts): void {
   if (systemd === undefined) throw failed('no-systemd', 'There is no systemd on this machine, and a tunnel is a systemd service.', 'revtun-setup render prints the files all the same.');
   if (systemd < OLDEST.systemd) {
     throw failed('systemd-too-old', `systemd ${systemd} is too old: a tunnel needs ${OLDEST.systemd} or newer, for LoadCredential= and its sandbox.`, 'Upgrade the system; Debian 11, Ubuntu 22.04 and RHEL 9 are new enough.');
   }
+}
+
+/** Refuses whoever may not change services of this scope. @throws ExpectedError `not-root`, `sudo-user-scope`, `home-path` */
+function requireCaller({ who }: Facts, scope: Scope, command: readonly string[]): void {
   if (scope === 'system' && who.uid !== 0) {
     throw failed('not-root', 'A service of the system needs root.', `Type:\n  ${commandLine(['sudo', ...command])}\nor install it for your user alone with --scope user.`);
   }
@@ -35,13 +50,16 @@ export function requireMachine(facts: Facts, scope: Scope, command: readonly str
   if (scope === 'user' && /["%$:\\\s]/.test(who.home)) {
     throw failed('home-path', `The path of this home, ${who.home}, cannot stand in a user unit: it holds one of " % $ : \\ or a blank.`, 'Install it for the system, with sudo.');
   }
-  if (!managers[scope]) {
-    throw failed(
-      'no-manager',
-      scope === 'system' ? 'systemd is installed, but does not run this machine (is this a container?).' : `No systemd user manager runs for ${who.userName}.`,
-      scope === 'system' ? 'revtun-setup demo and render work without it.' : `Log in as ${who.userName} (not with su), or: sudo loginctl enable-linger ${who.userName}`,
-    );
-  }
+}
+
+/** @throws ExpectedError `no-manager` */
+export function requireManager({ managers, who }: Facts, scope: Scope): void {
+  if (managers[scope]) return;
+  throw failed(
+    'no-manager',
+    scope === 'system' ? 'systemd is installed, but does not run this machine (is this a container?).' : `No systemd user manager runs for ${who.userName}.`,
+    scope === 'system' ? 'revtun-setup demo and render work without it.' : `Log in as ${who.userName} (not with su), or: sudo loginctl enable-linger ${who.userName}`,
+  );
 }
 
 /** Refuses a cipher list that this ssh does not know, by asking it. @throws ExpectedError */

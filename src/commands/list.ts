@@ -21,8 +21,8 @@ export async function list({ machine, who, output }: Context): Promise<void> {
   }
   output.result(table([
     ['NAME', 'SCOPE', 'STATE', 'SERVER', 'FORWARDS'],
-    ...rows.map(({ tunnel: { name, scope, tunnel }, state }) => [
-      name, scope, [state.state, ...(state.outdated ? ['with its former settings'] : []), ...(state.enabled ? [] : ['not at boot'])].join(', '), tunnel ? serverOf(tunnel) : '(record damaged)', tunnel ? describeForwards(tunnel) : '',
+    ...rows.map(({ tunnel: { name, scope, tunnel, hidden }, state }) => [
+      name, scope, [state.state, ...(state.outdated ? ['with its former settings'] : []), ...(state.enabled ? [] : ['not at boot'])].join(', '), tunnel ? serverOf(tunnel) : hidden === true ? '(only root may read it)' : '(record damaged)', tunnel ? describeForwards(tunnel) : '',
     ]),
   ]));
 }

@@ -47,12 +47,16 @@ function tellingWords(entries: readonly Entry[]): string | undefined {
   const words = said.filter(({ speaker }) => /(^|\/)ssh$/.test(speaker)).map(({ message }) => message);
   const own = words.filter((message) => !RELEASED.test(message));
   const telling = own.findLast((message) => recognise(message) !== undefined) ?? own.at(-1);
+  const prevented = said.map(({ message }) => NOT_BEGUN.exec(message)?.[1]).find((message) => message !== undefined);
   // ssh goes on trying until systemd ends it, and then has no last word.
-  return telling ?? (said.some(({ message }) => OUT_OF_TIME.test(message)) ? 'the server could not be reached in time' : undefined);
+  return telling ?? prevented ?? (said.some(({ message }) => OUT_OF_TIME.test(message)) ? 'the server could not be reached in time' : undefined);
 }
 
 /** What the account on the server says of a release that went well. */
 const RELEASED = /^released \d+$/;
+
+/** systemd's words for what keeps a service from beginning (execute.c). */
+const NOT_BEGUN = /: (Failed (?:to set up|at step) .*)/;
 
 /** systemd's words for TimeoutStartSec= (service.c). */
 const OUT_OF_TIME = /: start(-pre)? operation timed out/;

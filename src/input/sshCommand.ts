@@ -2,14 +2,11 @@ import { InvalidValue, refused } from '../errors.ts';
 import type { Identity, Machine } from '../machine/machine.ts';
 import { parseJump, quoted } from '../tunnel/destination.ts';
 import { type Forward, type ForwardKind, parseForward } from '../tunnel/forward.ts';
+import { hostOf, splitSshWords, type SshOption } from '../tunnel/sshWords.ts';
 import { parsePath } from '../tunnel/tunnel.ts';
 import type { Draft, ParseContext } from './fields.ts';
 import { parseSshG, sshG } from './sshConfigOf.ts';
 import { join, resolve } from 'node:path';
-
-/** ssh's own option letters (ssh.c, getopt): those with an argument, and those without. */
-const WITH_ARGUMENT = 'BbcDEeFIiJLlmOoPpQRSWw';
-const ALONE = '1246AaCfGgKkMNnqsTtVvXxYy';
 
 /** What has no place in a service, and why. The rest is either carried over or says what our unit says anyway. */
 const SENSELESS: Readonly<Record<string, string>> = {
@@ -54,7 +51,7 @@ const KNOWN_OPTIONS = new Set([
  */
 export async function readSshCommand(argv: readonly string[], machine: Machine, who: Identity, context: ParseContext): Promise<Draft> {
   const words = argv[0]?.split('/').at(-1) === 'ssh' ? argv.slice(1) : argv;
-  const { options, destination, command } = split(words);
+  const { options, destination, command } = splitSshWords(words);
   const problems = [
     ...options.filter(({ letter }) => SENSELESS[letter] !== undefined).map(({ letter }) => `-${letter}: ${SENSELESS[letter]}`),
     ...options.flatMap(({ letter, argument }) => (letter === 'o' ? problemOf(argument) : [])),
@@ -76,7 +73,7 @@ export async function readSshCommand(argv: readonly string[], machine: Machine, 
 }
 
 /** @throws InvalidValue for what ssh takes and a tunnel does not */
-function draftFrom(values: readonly (readonly [string, string])[], options: readonly Option[], destination: string, context: ParseContext): Draft {
+function draftFrom(values: readonly (readonly [string, string])[], options: readonly SshOption[], destination: string, context: ParseContext): Draft {
   const all = (key: string) => values.filter(([keyword]) => keyword === key).map(([, value]) => value);
   const given = (letter: string, option: string) =>
     options.some((found) => found.letter === letter || (found.letter === 'o' && optionName(found.argument) === option));
@@ -103,46 +100,6 @@ function draftFrom(values: readonly (readonly [string, string])[], options: read
   if (given('c', 'ciphers')) draft.cipher = all('ciphers')[0]!;
   if (given('F', 'serveraliveinterval') && all('serveraliveinterval')[0] !== '0') draft.keepalive = Number(all('serveraliveinterval')[0]);
   return draft;
-}
-
-interface Option {
-  readonly letter: string;
-  readonly argument: string;
-}
-
-/** Splits words as ssh's getopt loop does: options may stand before and after the destination, not after `--`. */
-function split(words: readonly string[]): { options: Option[]; destination: string | undefined; command: readonly string[] } {
-  const options: Option[] = [];
-  let destination: string | undefined;
-  for (let at = 0; at < words.length; at += 1) {
-    const word = words[at]!;
-    if (word === '--') {
-      const rest = words.slice(at + 1);
-      return destination === undefined ? { options, destination: rest[0], command: rest.slice(1) } : { options, destination, command: rest };
-    }
-    if (!word.startsWith('-') || word === '-') {
-      if (destination !== undefined) return { options, destination, command: words.slice(at) };
-      destination = word;
-      continue;
-    }
-    for (let i = 1; i < word.length; i += 1) {
-      const letter = word[i]!;
-      if (WITH_ARGUMENT.includes(letter)) {
-        const inWord = word.slice(i + 1);
-        options.push({ letter, argument: inWord === '' ? (words[(at += 1)] ?? '') : inWord });
-        break;
-      }
-      if (!ALONE.includes(letter)) throw refused('ssh-command', `ssh has no option -${letter}`);
-      options.push({ letter, argument: '' });
-    }
-  }
-  return { options, destination, command: [] };
-}
-
-/** The host of `[USER@]HOST` or `ssh://[USER@]HOST[:PORT]`; ssh -G tells the rest. */
-function hostOf(destination: string): string {
-  const uri = /^ssh:\/\/(?:[^@/]*@)?(?:\[([^\]/]*)\]|([^:/]*))(?::\d+)?\/?$/.exec(destination);
-  return uri?.[1] ?? uri?.[2] ?? destination.replace(/^.*@/s, '');
 }
 
 const optionName = (option: string) => (/^\s*([A-Za-z0-9]+)/.exec(option)?.[1] ?? '').toLowerCase();

@@ -11,15 +11,19 @@ export interface Installed {
   readonly name: string;
   readonly scope: Scope;
   readonly places: Places;
-  /** What the unit records; undefined when somebody damaged the record. */
+  /** What the unit records; undefined when somebody damaged the record, or when it may not be read. */
   readonly tunnel: Tunnel | undefined;
+  /** Set where its unit may not be read by whoever asks: it counts as ours, as nobody can tell. */
+  readonly hidden?: true;
   /** We switched lingering on; the last tunnel to go switches it off again. */
   readonly lingering: boolean;
 }
 
-/** The error for a unit of ours whose record somebody damaged. */
-export const recordDamaged = ({ name, places }: Installed) =>
-  failed('record-damaged', `The record in ${places.unitFile} cannot be read.`, `Install ${name} again with its flags, or uninstall it.`);
+/** The error for a unit of ours whose record cannot be had: somebody damaged it, or keeps it from the one who asks. */
+export const recordDamaged = ({ name, places, hidden }: Installed) =>
+  hidden === true
+    ? failed('record-hidden', `${places.unitFile} may not be read by you.`, `Try with sudo.`)
+    : failed('record-damaged', `The record in ${places.unitFile} cannot be read.`, `Install ${name} again with its flags, or uninstall it.`);
 
 /** Every tunnel of ours in a scope. Units that carry our kind of name but not our header are not ours. */
 export async function findInstalled(machine: Machine, scope: Scope, who: Identity): Promise<Installed[]> {
@@ -28,10 +32,21 @@ export async function findInstalled(machine: Machine, scope: Scope, who: Identit
   for (const file of await machine.list(directory)) {
     const name = tunnelName(file);
     if (name === undefined || (await machine.stat(join(directory, file)))?.kind !== 'file') continue;
-    const text = (await machine.read(join(directory, file)))?.toString() ?? '';
-    if (isOurs(text)) found.push(readBack(text, name, scope, who));
+    const text = await textOf(machine, join(directory, file));
+    if (text === undefined) found.push({ name, scope, places: placesOf(scope, name, who.home), tunnel: undefined, hidden: true, lingering: false });
+    else if (isOurs(text)) found.push(readBack(text, name, scope, who));
   }
   return found;
+}
+
+/** @returns undefined where it may not be read */
+async function textOf(machine: Machine, path: string): Promise<string | undefined> {
+  try {
+    return (await machine.read(path))?.toString() ?? '';
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EACCES') return undefined;
+    throw error;
+  }
 }
 
 function readBack(text: string, name: string, scope: Scope, who: Identity): Installed {

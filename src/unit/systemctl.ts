@@ -22,8 +22,8 @@ export function systemctl(machine: Machine, scope: Scope, who: Identity): System
     argv,
     run,
     async show(unit, names) {
-      const { code, stdout, stderr } = await run('show', '-p', names.join(','), '--', unit);
-      if (code !== 0) throw failed('systemd-silent', `systemctl does not answer: ${stderr.trim()}`, 'See: systemctl status');
+      const { code, stdout, stderr, timedOut } = await run('show', '-p', names.join(','), '--', unit);
+      if (code !== 0) throw failed('systemd-silent', `systemctl does not answer: ${timedOut ? 'no word in time' : stderr.trim()}`, 'See: systemctl status');
       const found = new Map(stdout.split('\n').map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]));
       return Object.fromEntries(names.map((name) => [name, found.get(name) ?? ''])) as Record<(typeof names)[number], string>;
     },

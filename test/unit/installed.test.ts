@@ -100,11 +100,13 @@ describe('on the machine', () => {
     expect(await find()).toMatchObject([{ lingering: false }]);
   });
 
-  test('a unit that may not be read is an error and not absent', async () => {
+  test('a unit that may not be read is there, and not absent', async () => {
     put('revtun-home.service', unitOf(tunnel));
     chmodSync(join(directory, 'revtun-home.service'), 0);
     const denied = { ...local, read: () => Promise.reject(Object.assign(new Error('EACCES'), { code: 'EACCES' })) };
-    await expect(findInstalled(denied, 'user', who)).rejects.toThrow('EACCES');
+    expect(await findInstalled(denied, 'user', who)).toEqual([{ name: 'home', scope: 'user', places: placesOf('user', 'home', who.home), tunnel: undefined, hidden: true, lingering: false }]);
+    const broken = { ...local, read: () => Promise.reject(Object.assign(new Error('EIO'), { code: 'EIO' })) };
+    await expect(findInstalled(broken, 'user', who)).rejects.toThrow('EIO');
   });
 
   test('every tunnel comes back from its unit', () => {
