@@ -4,6 +4,7 @@ import { INSTALLED, MACHINE } from '../doctor/here.ts';
 import { inTime } from '../doctor/inTime.ts';
 import type { Observation } from '../doctor/observation.ts';
 import type { Host, Patient } from '../doctor/patient.ts';
+import { THERE_AND_BACK } from '../doctor/there.ts';
 import { findTraces, type Trace, tracePart } from '../doctor/traces.ts';
 import { cancelled, ExpectedError } from '../errors.ts';
 import type { Draft } from '../input/fields.ts';
@@ -58,7 +59,7 @@ async function* look(host: Host, subject: Installed | undefined, outOfTime: Abor
   }
   if (!sound || !subject) return;
   const { tunnel } = subject;
-  if (tunnel) yield* examine<Patient>({ ...host, installed: subject, tunnel }, INSTALLED, outOfTime);
+  if (tunnel) yield* examine<Patient>({ ...host, installed: subject, tunnel }, [...INSTALLED, ...THERE_AND_BACK], outOfTime);
   else yield* examine(host, [['unit', tracePart({ ...subject, tunnel })]], outOfTime);
 }
 

@@ -8,10 +8,14 @@ interface Entry {
   readonly MESSAGE?: unknown;
   readonly MESSAGE_ID?: unknown;
   readonly SYSLOG_IDENTIFIER?: unknown;
+  readonly __REALTIME_TIMESTAMP?: unknown;
 }
 
 /** systemd's catalogue ids (sd-messages.h). */
 const STARTING = '7d4958e842da4a758f6c1cdc7b36dcc5';
+const STARTED = '39f53479d3a045ac8e11786248231fbf';
+/** By hand, or with the machine. */
+const STOPPING = 'de5b426a63be47a7b6ac3eaac82e2f6f';
 const WENT_DOWN: readonly unknown[] = [
   'd9b373ed55a64feb8242e02dbe79a49c', // failed with a result
   '5eb03494b6584870a536b337290809b3', // restart scheduled: all that is said of a tunnel through a jump host
@@ -35,6 +39,38 @@ export async function lastReason(machine: Machine, scope: Scope, who: Identity, 
   return reason;
 }
 
+/** A tunnel that was up went down, and nobody asked for it. */
+export interface Drop {
+  readonly at: Date;
+  /** Milliseconds that it had been up. */
+  readonly lasted: number;
+  /** In ssh's words; undefined when the other side closed the connection without one. */
+  readonly reason: string | undefined;
+  /** Sessions that its account on the server still had when it was back; undefined where it does not release. */
+  readonly released: number | undefined;
+}
+
+/** Every drop since a moment, oldest first; undefined when the journal may not be read, or is empty. */
+export async function dropsSince(machine: Machine, scope: Scope, who: Identity, unit: string, since: Date): Promise<readonly Drop[] | undefined> {
+  const entries = await readJournal(machine, scope, who, unit, '--since', `@${Math.floor(since.getTime() / 1000)}`, '--output-fields', 'MESSAGE,MESSAGE_ID,SYSLOG_IDENTIFIER');
+  if (entries.length === 0) return undefined;
+  const drops: (Drop & { released: number | undefined })[] = [];
+  let [attempt, upSince]: [Entry[], number | undefined] = [[], undefined];
+  for (const entry of entries) {
+    const { MESSAGE_ID: id, MESSAGE: message } = entry;
+    const at = Number(entry.__REALTIME_TIMESTAMP) / 1000;
+    const [, released] = typeof message === 'string' ? RELEASED.exec(message) ?? [] : [];
+    const last = drops.at(-1);
+    if (last && released !== undefined) last.released ??= Number(released);
+    if (id === STARTING) attempt = [];
+    attempt.push(entry);
+    if (id === STARTED) upSince = at;
+    if (upSince !== undefined && WENT_DOWN.includes(id)) drops.push({ at: new Date(at), lasted: at - upSince, reason: tellingWords(attempt), released: undefined });
+    if (id === STOPPING || WENT_DOWN.includes(id)) upSince = undefined;
+  }
+  return drops;
+}
+
 async function readJournal(machine: Machine, scope: Scope, who: Identity, unit: string, ...span: string[]): Promise<Entry[]> {
   const { stdout } = await machine.run(journalctlArgv(scope, who, unit, ...span, '-n', '300', '-o', 'json', '--no-pager'), { timeoutMs: 10_000 });
   return stdout.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as Entry] : []));
@@ -53,7 +89,7 @@ function tellingWords(entries: readonly Entry[]): string | undefined {
 }
 
 /** What the account on the server says of a release that went well. */
-const RELEASED = /^released \d+$/;
+const RELEASED = /^released (\d+)$/;
 
 /** systemd's words for what keeps a service from beginning (execute.c). */
 const NOT_BEGUN = /: (Failed (?:to set up|at step) .*)/;
