@@ -141,13 +141,16 @@ function commandTree(proc: Process, output: Output, sshCommand: readonly string[
       await status(context, name ?? draft.name, draft);
     });
 
-  withFields(program.command('doctor'), only('scope', 'json', 'quiet'))
+  withFields(program.command('doctor'), only('scope', 'json', 'quiet', 'yes', 'dryRun', 'acceptRisk'))
     .argument('[NAME]', 'which tunnel')
+    .option('--fix', 'do what mends it and is safe to do here')
+    .option('--explain <ID>', 'what a finding means: symptom, cause and cure')
     .summary('why a tunnel does not work: the cause, in words, with the cure')
-    .action(async (name: string | undefined, _options, command: Command) => {
+    .action(async (name: string | undefined, { fix, explain: id }: { fix?: boolean; explain?: string }, command: Command) => {
       const draft = await draftOf(command);
-      const { doctor } = await import('./commands/doctor.ts');
-      await doctor(context, name ?? draft.name, draft);
+      if (id !== undefined) return (await import('./commands/explain.ts')).explain(context, id);
+      if (fix === true) return (await import('./commands/doctorFix.ts')).doctorFix(context, name ?? draft.name, draft);
+      return (await import('./commands/doctor.ts')).doctor(context, name ?? draft.name, draft);
     });
 
   withFields(program.command('logs'), only('scope', 'json', 'quiet'))

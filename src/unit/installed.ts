@@ -22,7 +22,7 @@ export interface Installed {
 /** The error for a unit of ours whose record cannot be had: somebody damaged it, or keeps it from the one who asks. */
 export const recordDamaged = ({ name, places, hidden }: Installed) =>
   hidden === true
-    ? failed('record-hidden', `${places.unitFile} may not be read by you.`, `Try with sudo.`)
+    ? failed('record-hidden', `${places.unitFile} may not be read by you.`, `Try with sudo. So that everybody may: sudo revtun-setup doctor --fix ${name}`)
     : failed('record-damaged', `The record in ${places.unitFile} cannot be read.`, `Install ${name} again with its flags, or uninstall it.`);
 
 /** Every tunnel of ours in a scope. Units that carry our kind of name but not our header are not ours. */
