@@ -17,7 +17,7 @@ export interface Output {
 
 export type Mark = 'done' | 'fault' | 'unknown';
 
-const MARKS = { done: ['green', '✔'], fault: ['red', '✖'], unknown: ['yellow', '?'] } as const;
+export const MARKS = { done: ['green', '✔'], fault: ['red', '✖'], unknown: ['yellow', '?'] } as const;
 
 export function makeOutput(json: boolean, quiet: boolean, stdout: NodeJS.WriteStream = process.stdout, stderr: NodeJS.WriteStream = process.stderr): Output {
   const forPeople = json ? stderr : stdout;
@@ -46,4 +46,4 @@ export function makeOutput(json: boolean, quiet: boolean, stdout: NodeJS.WriteSt
  * Much of what is told was said by another machine: none of it may steer the terminal, or turn the direction of writing.
  * (ssh's own lines end in \r\n.)
  */
-const harmless = (text: string) => text.replaceAll('\r\n', '\n').replace(/(?![\n\t])[\p{Cc}\u{200E}\u{200F}\u{202A}-\u{202E}\u{2066}-\u{2069}]/gu, '\u{FFFD}');
+export const harmless = (text: string) => text.replaceAll('\r\n', '\n').replace(/(?![\n\t])[\p{Cc}\u{200E}\u{200F}\u{202A}-\u{202E}\u{2066}-\u{2069}]/gu, '\u{FFFD}');

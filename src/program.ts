@@ -134,9 +134,14 @@ function commandTree(proc: Process, output: Output, sshCommand: readonly string[
 
   withFields(program.command('status'), only('scope', 'json', 'quiet', 'noVerify'))
     .argument('[NAME]', 'which tunnel')
+    .option('--watch', 'show it as it changes, until Ctrl-C')
+    .option('--wait <SECONDS>', 'wait until it is proven (with --no-verify: up), or fail', readSeconds)
     .summary('one tunnel: is it up, and does a connection come back here')
-    .action(async (name: string | undefined, _options, command: Command) => {
+    .action(async (name: string | undefined, { watch, wait }: { watch?: boolean; wait?: number }, command: Command) => {
       const draft = await draftOf(command);
+      if (watch === true && wait !== undefined) throw usage('--watch ends with Ctrl-C, --wait by itself: give one of the two.');
+      if (watch === true) return (await import('./commands/statusWatch.ts')).statusWatch(context, name ?? draft.name, draft);
+      if (wait !== undefined) return (await import('./commands/statusWait.ts')).statusWait(context, name ?? draft.name, draft, wait);
       const { status } = await import('./commands/status.ts');
       await status(context, name ?? draft.name, draft);
     });
@@ -238,6 +243,14 @@ function readLines(text: string): string {
   if (!/^\d{1,7}$/.test(text)) throw usage(`--lines: ${JSON.stringify(text)} is not a number of lines`);
   return text;
 }
+
+function readSeconds(text: string): number {
+  const seconds = /^\d{1,6}$/.test(text) ? Number(text) : 0;
+  if (seconds < 1 || seconds > WEEK) throw usage(`--wait: ${JSON.stringify(text)} is not a number of seconds from 1 to ${WEEK}`);
+  return seconds;
+}
+
+const WEEK = 604_800;
 
 /** `revtun-setup stauts` would be a tunnel called "stauts" without a host; nobody means that. */
 function mistyped(program: Command, name: string): ExpectedError {

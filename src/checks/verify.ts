@@ -39,6 +39,11 @@ const FAULTS: readonly Finding[] = ['not-permitted-here', 'wrong-machine', 'sile
 
 export const isFault = ({ finding }: Proof) => FAULTS.includes(finding);
 
+/** The server did not let the probe in. It may do so later, as nothing but the probe was turned away. */
+export const isUnreached = ({ finding, says }: Proof) => finding === 'not-provable' && says.includes(UNREACHED);
+
+const UNREACHED = 'did not take the second login that the proof needs';
+
 /**
  * Tries every remote forward from the server's side: through a login of its own with the tunnel's key, as anyone
  * with `ssh -J` would. Changes nothing.
@@ -89,7 +94,7 @@ async function proveForward(probe: Probe, forward: Forward): Promise<Proof> {
     case 'closed':
       if (target !== 'socks' && 'path' in target) return says('not-permitted-here', `the service may not open ${local}; give it the socket's group with: systemctl edit revtun-${tunnel.name} (SupplementaryGroups=)`);
       return says('silent', `${at} accepts connections and closes them at once`);
-    case 'unreached': return says('not-provable', `not provable from here: ${tunnel.host} did not take the second login that the proof needs`);
+    case 'unreached': return says('not-provable', `not provable from here: ${tunnel.host} ${UNREACHED}`);
     case 'silent': return says('silent', `${at} accepts connections, but nothing comes through; it may be a dead session of an earlier tunnel`);
     case 'no-listener': return says('no-listener', `nothing listens on ${at}`);
     case 'forbidden':

@@ -36,7 +36,7 @@ export async function prove({ machine, who, output }: Context, tunnel: Tunnel, b
 
 export const tellProof = (output: Output, proof: Proof) => output.mark(markOf(proof), `${proof.finding}: ${proof.says}`);
 
-const markOf = (proof: Proof): Mark => (isFault(proof) ? 'fault' : proof.finding === 'proven' ? 'done' : 'unknown');
+export const markOf = (proof: Proof): Mark => (isFault(proof) ? 'fault' : proof.finding === 'proven' ? 'done' : 'unknown');
 
 /** @throws ExpectedError when a forward is not what was asked for */
 export function failOnFault(proofs: readonly Proof[] | undefined, accepted: readonly string[] = []): void {

@@ -53,6 +53,20 @@ describe('the program', () => {
   });
 });
 
+describe('status', () => {
+  test.each([['0'], ['-1'], ['1.5'], ['30s'], ['1e3'], ['604801'], ['9'.repeat(30)], ['']])('--wait %j is refused', (seconds) => {
+    expect(revtun(['status', `--wait=${seconds}`])).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('--wait: ') });
+  });
+
+  test.each([
+    [['--watch', '--wait', '5'], '--watch ends with Ctrl-C'],
+    [['--watch', '--json'], '--json prints one object'],
+    [['--watch', '--quiet'], 'shows nothing'],
+  ])('%j is refused', (args, why) => {
+    expect(revtun(['status', ...args])).toMatchObject({ code: 2, stderr: expect.stringContaining(why) });
+  });
+});
+
 describe('input that means harm, or nothing', () => {
   test.each([
     ['--host', '-oProxyCommand=touch pwn'], ['--host', 'a;b'], ['--host', '$(id)'], ['--host', '`id`'], ['--host', 'a\nb'], ['--host', '%h'], ['--host', '${HOME}'],
