@@ -18,8 +18,10 @@ here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
 uid=$(id -u)
 if [ "$uid" -eq 0 ]; then
   prefix=/usr/local
+  fish_completions=/etc/fish/completions # /usr/local/share is looked at only where XDG_DATA_DIRS names it
 else
   prefix=$HOME/.local
+  fish_completions=$prefix/share/fish/vendor_completions.d
 fi
 lib=$prefix/lib/revtun-setup   # the installed program
 new=$lib.new.$$                # the same while it is put together
@@ -88,7 +90,7 @@ fingerprint() {
 # Whether dist/ is what src/ makes: there is no src/ (a release), or nothing in it is newer.
 is_built() {
   [ -e "$here/dist/cli.cjs" ] || return 1
-  [ ! -d "$here/src" ] || [ -z "$(cd "$here" && find src package.json package-lock.json -newer dist/cli.cjs)" ]
+  [ ! -d "$here/src" ] || [ -z "$(cd "$here" && find src templates package.json package-lock.json -newer dist/cli.cjs)" ]
 }
 
 # Whether a version fits package.json's "engines": ^20.17 || ^22.13 || >=23.5
@@ -191,6 +193,7 @@ install_program() {
   scratch=$(mktemp -d)
   make_folder "$prefix/lib"
   make_folder "$prefix/bin"
+  help_files | while read -r _ place; do make_folder "$(dirname "$place")"; done
   mkdir "$new"
   if [ -n "$private_node" ]; then
     fetch_node
@@ -201,6 +204,16 @@ install_program() {
   switch
   rm -rf "$scratch"
   say "Installed: $link"
+}
+
+# What lies in dist/ for man(1) and for shells, and where they look for it.
+help_files() {
+  cat <<EOF
+man/revtun-setup.1 $prefix/share/man/man1/revtun-setup.1
+completions/revtun-setup.bash $prefix/share/bash-completion/completions/revtun-setup
+completions/_revtun-setup $prefix/share/zsh/site-functions/_revtun-setup
+completions/revtun-setup.fish $fish_completions/revtun-setup.fish
+EOF
 }
 
 # Makes a folder and those above it, and notes the new ones: --remove takes them away again.
@@ -281,6 +294,13 @@ switch() {
   [ ! -e "$lib" ] || mv "$lib" "$lib.old"
   mv "$new" "$lib"
   ln -sf "$lib/revtun-setup" "$link"
+  help_files | while read -r file place; do
+    if [ -e "$place" ] && ! is_our_help "$file" "$place"; then
+      say "$place is there already, and not from here. It is left alone."
+    else
+      ln -sf "$lib/dist/$file" "$place"
+    fi
+  done
   rm -rf "$lib.old"
 }
 
@@ -288,10 +308,15 @@ switch() {
 
 is_our_link() { [ "$(readlink "$link")" = "$lib/revtun-setup" ]; }
 
+is_our_help() { [ "$(readlink "$2")" = "$lib/dist/$1" ]; }
+
 remove() {
   [ -d "$lib" ] || fail "There is no $lib."
   folders=$(sort -r "$lib/folders" 2>/dev/null || true)
   ! is_our_link || rm "$link"
+  help_files | while read -r file place; do
+    ! is_our_help "$file" "$place" || rm "$place"
+  done
   rm -rf "$lib" "$lib".old "$lib".new.*
   printf '%s\n' "$folders" | while IFS= read -r folder; do
     [ -z "$folder" ] || rmdir "$folder" 2>/dev/null || true # others may use it by now

@@ -1,10 +1,11 @@
 /**
  * Makes dist/ (or the folder named as argument): the program with all its libraries in it, so that nothing has to be
- * installed beside it, and the licences of those libraries. Plain JavaScript, since Node 20 runs no TypeScript.
+ * installed beside it, the licences of those libraries, the man page and what shells complete. Plain JavaScript, since
+ * Node 20 runs no TypeScript.
  */
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join, relative, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -21,6 +22,9 @@ const common = {
   logLevel: 'warning',
 };
 
+// Libraries that are CommonJS call require() for Node's own modules.
+const banner = { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" };
+
 const { metafile } = await build({
   ...common,
   entryPoints: ['src/main.ts'],
@@ -28,10 +32,10 @@ const { metafile } = await build({
   // A chunk is read when it is needed: no command pays for the wizard.
   splitting: true,
   chunkNames: '[name]-[hash]',
-  // Libraries that are CommonJS call require() for Node's own modules.
-  banner: { js: "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);" },
+  banner,
   metafile: true,
 });
+await writeHelp();
 
 // The door is CommonJS, which Node opens in half the time; the house behind it loads only if it is entered.
 await build({
@@ -48,6 +52,33 @@ await build({
 });
 writeFileSync(join(outdir, 'THIRD-PARTY-LICENSES'), thirdPartyLicences(Object.keys(metafile.inputs)));
 removeChunksBut(Object.keys(metafile.outputs).map((path) => relative(outdir, join(root, path))));
+
+/** The help for man(1) and for shells, as the table of commands has it. */
+async function writeHelp() {
+  const program = join(outdir, 'help.mjs');
+  // It reads package.json and templates/ beside src/, wherever dist/ is.
+  const place = JSON.stringify(pathToFileURL(join(root, 'src/package.ts')).href);
+  await build({
+    ...common,
+    entryPoints: [{ in: 'src/help/files.ts', out: 'help' }],
+    outExtension: { '.js': '.mjs' },
+    format: 'esm',
+    banner,
+    define: { 'import.meta.url': place },
+  });
+  try {
+    const { helpFiles } = await import(pathToFileURL(program).href);
+    // As in every build that has to come out the same again: reproducible-builds.org/specs/source-date-epoch.
+    const seconds = process.env['SOURCE_DATE_EPOCH'];
+    const day = (seconds === undefined ? new Date() : new Date(Number(seconds) * 1000)).toISOString().slice(0, 10);
+    for (const [path, text] of Object.entries(helpFiles(day))) {
+      mkdirSync(dirname(join(outdir, path)), { recursive: true });
+      writeFileSync(join(outdir, path), text);
+    }
+  } finally {
+    rmSync(program);
+  }
+}
 
 /**
  * The libraries among the bundled files, each with its licence's own words, as most licences ask for.

@@ -60,7 +60,7 @@ function expected({ signal }: Process, error: unknown): ExpectedError {
   );
 }
 
-function commandTree(proc: Process, output: Output, sshCommand: readonly string[] | undefined, words: readonly string[]): Command {
+export function commandTree(proc: Process, output: Output, sshCommand: readonly string[] | undefined, words: readonly string[]): Command {
   const { machine, who, cwd, signal } = proc;
   const context: Context = { machine, who, output, cwd, typed: [...proc.program, ...proc.argv], signal, interactive: proc.terminal };
   const environment = fromEnvironment(who.env);

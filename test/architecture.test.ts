@@ -36,11 +36,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   commands: ['demo', 'doctor', 'input', 'plan', 'checks', 'server', 'unit', 'tunnel', 'machine'],
   'serverProgram.ts': ['commands', 'input', 'server', 'tunnel', 'machine'],
   'program.ts': ['serverProgram.ts', 'commands', 'input', 'tunnel', 'machine'],
+  help: ['program.ts', 'doctor', 'input', 'tunnel', 'machine'],
   'main.ts': ['program.ts', 'machine'],
   'cli.ts': ['main.ts'],
 };
 /** What all may use; they know nothing but each other. */
 const LEAVES = ['errors.ts', 'shell.ts', 'package.ts', 'template.ts', 'output.ts', 'screen.ts', 'wrap.ts'];
+/** What runs is cli.ts; the build runs the other. */
+const STARTS = ['cli.ts', 'help/files.ts'];
 
 const placeOf = (file: string) => (file.includes('/') ? file.slice(0, file.indexOf('/')) : file);
 const isOwn = (target: string) => target.endsWith('.ts');
@@ -114,8 +117,12 @@ test('whoever asks for the version waits for nothing else', () => {
   expect([...loadedBy('cli.ts', { lazy: false })]).toEqual(['cli.ts', 'node:fs', 'package.ts']);
 });
 
+test('help for man(1) and shells is made by the build alone', () => {
+  expect([...loadedBy('cli.ts', { lazy: true })].filter((file) => placeOf(file) === 'help')).toEqual([]);
+});
+
 test('every file has a use', () => {
-  const used = new Set([...loadedBy('cli.ts', { lazy: true }), ...imports.filter(({ typeOnly }) => typeOnly).map(({ to }) => to)]);
+  const used = new Set([...STARTS.flatMap((start) => [...loadedBy(start, { lazy: true })]), ...imports.filter(({ typeOnly }) => typeOnly).map(({ to }) => to)]);
   expect(files.filter((file) => !used.has(file))).toEqual([]);
 });
 

@@ -1,18 +1,24 @@
 import { spawnSync } from 'node:child_process';
-import { renameSync, rmSync } from 'node:fs';
+import { existsSync, renameSync, rmSync } from 'node:fs';
 import { treeOf } from './lab/disk.ts';
 import { hasRelease, installCommand, type Missing, missingRequirements, treeCommand } from './lab/requirements.ts';
 
 const releases = ['bullseye', 'trixie'] as const;
 
 /** What tests run besides the lab's own programs, and the Debian packages it comes from. */
-const programs: Readonly<Record<string, string>> = { shellcheck: 'shellcheck', ps: 'procps', ss: 'iproute2' };
+const programs: Readonly<Record<string, string>> = {
+  shellcheck: 'shellcheck', ps: 'procps', ss: 'iproute2', zsh: 'zsh', fish: 'fish', groff: 'groff-base', mandoc: 'mandoc',
+};
+
+/** The same for what is no program. */
+const files: Readonly<Record<string, string>> = { '/usr/share/bash-completion/bash_completion': 'bash-completion' };
 
 /** What this machine lacks for the tests, other Debians apart. Nothing = all can run. */
 export function lacking(): Missing[] {
   const needed = missingTrees().length === 0 ? programs : { ...programs, debootstrap: 'debootstrap' };
   const absent = Object.entries(needed).filter(([program]) => !isThere(program));
-  return [...missingRequirements(), ...absent.map(([program, source]) => ({ packages: [source], reason: `${program} is not installed` }))];
+  const notThere = Object.entries(files).filter(([path]) => !existsSync(path));
+  return [...missingRequirements(), ...[...absent, ...notThere].map(([what, source]) => ({ packages: [source], reason: `${what} is not installed` }))];
 }
 
 /** The other Debians of which no tree is here to boot. */

@@ -114,7 +114,46 @@ describe('the installed program', () => {
   });
 });
 
+describe.each([
+  { who: 'root', options: {}, share: '/usr/local/share' },
+  { who: 'an ordinary user', options: { user: 'pi' }, share: '/home/pi/.local/share' },
+])('shells and man(1), once it is installed for $who,', ({ options, share }) => {
+  beforeAll(async () => {
+    await box.writeFile('/etc/systemd/system/revtun-kiosk.service', '# Written by revtun-setup 0.1.0. …\n');
+    await script(['--version'], options);
+  });
+  afterAll(async () => {
+    await script(['--remove'], options);
+    await box.succeed(['rm', '/etc/systemd/system/revtun-kiosk.service']);
+  });
+
+  // bash and fish look there by themselves; zsh does for root's.
+  test.each([
+    ['bash', '. /usr/share/bash-completion/bash_completion; _completion_loader revtun-setup; COMP_WORDS=(revtun-setup status k) COMP_CWORD=2 COMP_LINE="revtun-setup status k" COMP_POINT=21; _revtun_setup revtun-setup k status; echo "${COMPREPLY[@]}"'],
+    ['fish', 'complete -C "revtun-setup status k"'],
+    ['zsh', `fpath+=(${share}/zsh/site-functions); autoload -Uz compinit; compinit -D -u; [[ $_comps[revtun-setup] = _revtun-setup ]] && echo kiosk`],
+  ])('%s knows its commands and the tunnels of the system', async (shell, command) => {
+    expect(await box.succeed([shell, '-c', command], options)).toBe('kiosk\n');
+  });
+
+  test('the man page is where man looks', async () => {
+    expect(await box.succeed(['groff', '-man', '-Tascii', `${share}/man/man1/revtun-setup.1`])).toMatch(/NAME[\s\S]*revtun-setup/);
+  });
+});
+
 describe('the script', () => {
+  test("leaves other people's man pages and completions alone", async () => {
+    const page = '/usr/local/share/man/man1/revtun-setup.1';
+    await box.succeed(['mkdir', '-p', '/usr/local/share/man/man1']);
+    await box.writeFile(page, 'of somebody else');
+    const before = box.snapshot();
+    expect((await script(['--version'])).stderr).toContain(`${page} is there already, and not from here. It is left alone.\n`);
+    expect(await box.succeed(['cat', page])).toBe('of somebody else');
+    await script(['--remove']);
+    expect(diffSnapshots(before, box.snapshot())).toEqual(UNCHANGED);
+    await box.succeed(['rm', page]);
+  });
+
   test('opens the wizard on a terminal, and asks nothing without one', async () => {
     expect(await script([], { user: 'pi' })).toMatchObject({ code: 0, stdout: '', stderr: expect.stringContaining('The wizard needs a terminal') });
     const terminal = await box.terminal({ argv: [`${RELEASE}/install.sh`], user: 'pi' });

@@ -62,6 +62,13 @@ describe('from a clone that is not built', () => {
     const installed = inFolder('home/.local/lib/revtun-setup');
     expect(readdirSync(installed).toSorted()).toEqual(['LICENSE', 'dist', 'fingerprint', 'folders', 'package.json', 'revtun-setup', 'templates']);
     expect(readFileSync(join(installed, 'dist/THIRD-PARTY-LICENSES'), 'utf8')).toMatch(/\ninquirer [\d.]+ \(MIT\)\n/);
+    // Links to what is in dist/ now.
+    const share = inFolder('home/.local/share');
+    const begin = (path: string) => readFileSync(join(share, path), 'utf8').slice(0, 60);
+    expect(begin('man/man1/revtun-setup.1')).toMatch(/^\.\\" Made by the build of revtun-setup/);
+    expect(begin('bash-completion/completions/revtun-setup')).toContain('# bash completion');
+    expect(begin('zsh/site-functions/_revtun-setup')).toContain('#compdef revtun-setup');
+    expect(begin('fish/vendor_completions.d/revtun-setup.fish')).toContain('# fish completion');
   }, 150_000);
 
   test('another run does not build it again; after a change of the sources it does', async () => {
