@@ -10,6 +10,7 @@ import { build } from 'esbuild';
 import { equip, lacking, missingTrees } from './equip.ts';
 import { repositoryRoot } from './lab/paths.ts';
 import { installCommand, type Missing } from './lab/requirements.ts';
+import { fetchNodes, missingNodes } from './nodes.ts';
 
 type Tally = { passed: number; failed: number; skipped: number };
 
@@ -23,11 +24,14 @@ process.exitCode = failed === 0 ? 0 : 1;
 
 async function runAll(args: readonly string[]): Promise<Tally> {
   if (process.getuid?.() === 0) equip();
+  fetchNodes();
   const missing = lacking();
   const trees = missingTrees();
+  const nodes = missingNodes();
   if (missing.length > 0) tellMissing(missing);
   if (trees.length > 0) console.error(`Tests that boot Debian ${trees.join(' or ')} will fail: as root, npm run lab:trees makes what they need.`);
-  if (inCi && missing.length + trees.length > 0) return oneFailure;
+  if (nodes.length > 0) console.error(`Tests on Node.js ${nodes.join(', ')} will fail: npm could not fetch them.`);
+  if (inCi && missing.length + trees.length + nodes.length > 0) return oneFailure;
   for (const script of ['build', 'lint']) if (!npmRun(script)) return oneFailure;
   const leftOut = missing.length === 0 ? [] : await testsNeeding(missing);
   if (leftOut.length > 0) console.error(`Left out for that:\n${leftOut.map((path) => `  ${path}\n`).join('')}`);

@@ -34,7 +34,7 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
 const DOCUMENT = join(repositoryRoot, 'docs/benchmarks.md');
 
 /** What in docs/benchmarks.md one run of this tells. */
-export type Section = 'measured' | 'recovery';
+export type Section = 'measured' | 'recovery' | 'releases';
 
 /** Puts a report between a section's marks in docs/benchmarks.md. @throws Error when the marks are gone */
 export function writeReport(section: Section, text: string): void {

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { sleep, waitFor } from '../lab/waitFor.ts';
 import { accountOf } from '../../src/server/device.ts';
 import { addDevice, authorizeDevice, type DeviceAccount, makeServerEnd, revokeDevice } from './serverEnd.ts';
-import { makeWorld, untilReachable, type World } from './world.ts';
+import { makeWorld, releaseOf, untilReachable, type World } from './world.ts';
 
 /**
  * A server's end of ours on OpenSSH 10.0, whose PerSourcePenalties count all the while: beside the tunnel that the
@@ -14,7 +14,7 @@ let home: DeviceAccount;
 let gone: DeviceAccount;
 
 beforeAll(async () => {
-  world = await makeWorld({}, { server: 'trixie' });
+  world = await makeWorld({}, { server: releaseOf('server', 'trixie') });
   const { server, device } = world;
   const publicKey = await device.readFile('/root/.ssh/id_ed25519.pub');
   [home, gone] = [{ name: 'home', uid: 65536, port: 22222, publicKey }, { name: 'gone', uid: 65537, port: 22223, publicKey }];

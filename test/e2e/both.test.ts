@@ -1,4 +1,5 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, jest, test } from '@jest/globals';
+import { repositoryRoot } from '../lab/paths.ts';
 import type { Key, Terminal } from '../lab/terminal.ts';
 import { diffSnapshots, type Snapshot } from '../lab/snapshot.ts';
 import { CLI, firstLine, makeWorld, UNCHANGED, untilReachable, withoutBackups, type World } from './world.ts';
@@ -46,7 +47,8 @@ const NOTHING = { device: UNCHANGED, server: UNCHANGED };
 const expectNothingLeft = async () => {
   expect(changes()).toEqual(NOTHING);
   for (const host of [world.device, world.server]) {
-    expect(await host.succeed(['find', '/run', '/tmp', '-name', 'revtun-*', '-not', '-name', '*.lock'])).toBe('');
+    const outside = ['-path', repositoryRoot, '-prune', '-o'];
+    expect(await host.succeed(['find', '/run', '/tmp', ...outside, '-name', 'revtun-*', '-not', '-name', '*.lock', '-print'])).toBe('');
   }
 };
 const json = async (...args: string[]) => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { diffSnapshots, type Snapshot } from '../lab/snapshot.ts';
-import { UNCHANGED, untilReachable, withoutBackups, type World, makeWorld } from './world.ts';
+import { complaintsAbout, UNCHANGED, untilReachable, withoutBackups, type World, makeWorld } from './world.ts';
 
 let world: World<never>;
 let bare: Snapshot;
@@ -36,8 +36,7 @@ describe('a tunnel of the system, by flags', () => {
   test('the service runs as its own user, and systemd has nothing to say against the unit', async () => {
     const pid = (await world.device.succeed(['systemctl', 'show', '-p', 'MainPID', '--value', 'revtun-home.service'])).trim();
     expect((await world.device.succeed(['ps', '-o', 'user=,args=', '-p', pid])).trim()).toMatch(/^revtun +\/usr\/bin\/ssh -fNTy -F/);
-    const { stdout, stderr } = await world.device.run(['systemd-analyze', 'verify', '/etc/systemd/system/revtun-home.service']);
-    expect(stdout + stderr).toBe('');
+    expect(await complaintsAbout(world.device, '/etc/systemd/system/revtun-home.service')).toBe('');
   });
 
   test('the same command again changes nothing and restarts nothing', async () => {
@@ -78,7 +77,7 @@ describe('a tunnel of the system, by flags', () => {
       ok: true, state: 'up', enabled: true, restarts: 0, server: 'pi@server.test', connect: 'ssh -J pi@server.test -p 22223 root@localhost',
       verified: expect.objectContaining({ level: 'proven' }),
     })]);
-    expect((await world.revtun(['logs', 'home', '-n', '5'])).stdout).toContain('Started revtun-home.service');
+    expect((await world.revtun(['logs', 'home', '-n', '5'])).stdout).toMatch(/Started (revtun-home.service|Reverse tunnel home)/);
   });
 
   test('it comes back after the device boots again', async () => {

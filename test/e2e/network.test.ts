@@ -201,8 +201,10 @@ describe('the far end', () => {
   test('that is another machine is not taken for this one', async () => {
     expect((await install('home', '--host', 'pi@server.test', '--remote-port', '22222')).code).toBe(0);
     // What dials the port now meets the server's own sshd: the same words, another host key.
-    const redirect = ['add rule ip rvt out tcp dport 22222 redirect to :22'];
-    await world.server.succeed(['nft', '-f', '-'], { input: ['add table ip rvt', 'add chain ip rvt out { type nat hook output priority -100; }', ...redirect, ''].join('\n') });
+    const redirect = ['add rule ip rvt away tcp dport 22222 redirect to :22'];
+    // Not by stdin: nft of Debian 11 opens /dev/stdin, which a socket does not allow.
+    await world.server.writeFile('/root/redirect', ['add table ip rvt', 'add chain ip rvt away { type nat hook output priority -100; }', ...redirect, ''].join('\n'));
+    await world.server.succeed(['nft', '-f', '/root/redirect']);
     const { code, stdout } = await world.revtun(['status', 'home', '--json']);
     await world.server.succeed(['nft', 'delete', 'table', 'ip', 'rvt']);
     expect([code, JSON.parse(stdout)]).toMatchObject([1, { state: 'up', error: { code: 'wrong-machine' } }]);

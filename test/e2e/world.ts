@@ -17,12 +17,16 @@ export interface World<Name extends string> extends Lab<Name | 'device' | 'serve
   readonly revtun: (args: readonly string[], options?: HostRunOptions) => Promise<Result>;
 }
 
+/** The release of a host in this run: `npm run e2e:releases` runs files that know only this machine's own on others as well. */
+export const releaseOf = (host: 'device' | 'server', otherwise: Release = 'host') =>
+  (process.env[`REVTUN_TEST_${host.toUpperCase()}`] ?? otherwise) as Release;
+
 /** A device behind NAT and a tunnel host; the device's root and pi have keys that the server's pi accepts. */
 export async function makeWorld<const Name extends string = never>(
   more: Readonly<Record<Name, HostPlan>> = {} as Record<Name, HostPlan>,
   releases: { readonly device?: Release; readonly server?: Release } = {},
 ): Promise<World<Name>> {
-  const { device: ofDevice = 'host', server: ofServer = 'host' } = releases;
+  const { device: ofDevice = releaseOf('device'), server: ofServer = releaseOf('server') } = releases;
   const plans = { device: { side: 'nat', release: ofDevice }, server: { release: ofServer }, ...more } as Record<Name | 'device' | 'server', HostPlan>;
   const lab = await startLab(plans);
   const { device, server } = lab.hosts;
@@ -51,6 +55,13 @@ export async function untilReachable(server: Host, port: number, timeoutMs = 30_
   const begin = performance.now();
   await waitFor(async () => (await firstLine(server, port))?.startsWith('SSH-') === true, { what: `a tunnel at port ${port}`, timeoutMs });
   return performance.now() - begin;
+}
+
+/** What systemd has to say against a unit file. */
+export async function complaintsAbout(host: Host, unitFile: string): Promise<string> {
+  const { stdout, stderr } = await host.run(['systemd-analyze', 'verify', unitFile]);
+  // systemd 247 says a line about the lab's own cgroups first.
+  return (stdout + stderr).split('\n').filter((line) => !/Couldn't move remaining userspace/.test(line)).join('\n');
 }
 
 /** What changed on a file system, less the backups that useradd and userdel make of their own files (passwd(5)). */
