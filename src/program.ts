@@ -89,14 +89,14 @@ export function commandTree(proc: Process, output: Output, sshCommand: readonly 
       const asksNothing = words.every((word) => word === 'install') && sshCommand === undefined;
       if (draft.wizard === true || (asksNothing && proc.terminal)) {
         if (!proc.terminal) throw usage('--wizard: there is no terminal to ask on.', 'Say it with flags: revtun-setup --help');
-        const { wizard } = await import('./commands/wizard.ts');
+        const { wizard } = await import('./commands/wizard/wizard.ts');
         return wizard(context, draft);
       }
       if (draft.serverAdmin) {
-        const { installBoth } = await import('./commands/installBoth.ts');
+        const { installBoth } = await import('./commands/install/both.ts');
         return installBoth(context, draft);
       }
-      const { install } = await import('./commands/install.ts');
+      const { install } = await import('./commands/install/install.ts');
       return install(context, draft);
     });
 
@@ -108,10 +108,10 @@ export function commandTree(proc: Process, output: Output, sshCommand: readonly 
       const draft = await draftOf(command);
       const meant = (names.length > 0 || all === true || draft.name === undefined ? names : [draft.name]).map((name) => readName(name));
       if (draft.serverAdmin) {
-        const { uninstallBoth } = await import('./commands/uninstallBoth.ts');
+        const { uninstallBoth } = await import('./commands/install/uninstallBoth.ts');
         return uninstallBoth(context, meant, all === true, draft);
       }
-      const { uninstall } = await import('./commands/uninstall.ts');
+      const { uninstall } = await import('./commands/install/uninstall.ts');
       return uninstall(context, meant, all === true, draft);
     });
 
@@ -121,7 +121,7 @@ export function commandTree(proc: Process, output: Output, sshCommand: readonly 
     .description('Keep a change that was made through the tunnel itself. Unless it is confirmed within a minute, from a new login, the former tunnel comes back.')
     .action(async (name: string | undefined, _options, command: Command) => {
       const draft = await draftOf(command);
-      const { confirm } = await import('./commands/confirm.ts');
+      const { confirm } = await import('./commands/install/confirm.ts');
       await confirm(context, name ?? draft.name, draft);
     });
 
@@ -140,9 +140,9 @@ export function commandTree(proc: Process, output: Output, sshCommand: readonly 
     .action(async (name: string | undefined, { watch, wait }: { watch?: boolean; wait?: number }, command: Command) => {
       const draft = await draftOf(command);
       if (watch === true && wait !== undefined) throw usage('--watch ends with Ctrl-C, --wait by itself: give one of the two.');
-      if (watch === true) return (await import('./commands/statusWatch.ts')).statusWatch(context, name ?? draft.name, draft);
-      if (wait !== undefined) return (await import('./commands/statusWait.ts')).statusWait(context, name ?? draft.name, draft, wait);
-      const { status } = await import('./commands/status.ts');
+      if (watch === true) return (await import('./commands/status/watch.ts')).statusWatch(context, name ?? draft.name, draft);
+      if (wait !== undefined) return (await import('./commands/status/wait.ts')).statusWait(context, name ?? draft.name, draft, wait);
+      const { status } = await import('./commands/status/status.ts');
       await status(context, name ?? draft.name, draft);
     });
 
@@ -153,9 +153,9 @@ export function commandTree(proc: Process, output: Output, sshCommand: readonly 
     .summary('why a tunnel does not work: the cause, in words, with the cure')
     .action(async (name: string | undefined, { fix, explain: id }: { fix?: boolean; explain?: string }, command: Command) => {
       const draft = await draftOf(command);
-      if (id !== undefined) return (await import('./commands/explain.ts')).explain(context, id);
-      if (fix === true) return (await import('./commands/doctorFix.ts')).doctorFix(context, name ?? draft.name, draft);
-      return (await import('./commands/doctor.ts')).doctor(context, name ?? draft.name, draft);
+      if (id !== undefined) return (await import('./commands/doctor/explain.ts')).explain(context, id);
+      if (fix === true) return (await import('./commands/doctor/fix.ts')).doctorFix(context, name ?? draft.name, draft);
+      return (await import('./commands/doctor/doctor.ts')).doctor(context, name ?? draft.name, draft);
     });
 
   withFields(program.command('logs'), only('scope', 'json', 'quiet'))
@@ -182,7 +182,7 @@ export function commandTree(proc: Process, output: Output, sshCommand: readonly 
   withFields(program.command('demo'), only('json', 'quiet'))
     .summary('show it all on this machine: no server, no root, nothing left behind')
     .action(async () => {
-      const { demo } = await import('./commands/demo.ts');
+      const { demo } = await import('./commands/demo/demo.ts');
       await demo(context);
     });
 

@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander';
 import type { Context } from './commands/context.ts';
-import type { AddWish } from './commands/serverAdd.ts';
+import type { AddWish } from './commands/server/add.ts';
 import { InvalidValue, usage } from './errors.ts';
 import { type Draft, type Field, fieldOf } from './input/fields.ts';
 import { parseDeviceName } from './server/device.ts';
@@ -38,7 +38,7 @@ export function addServerCommands(program: Command, branch: Branch): void {
     .argument('<DEST>', DEST)
     .summary('once for each server: make it ready for devices')
     .action(async (dest: string, _options, command: Command) => {
-      const { serverSetup } = await import('./commands/serverSetup.ts');
+      const { serverSetup } = await import('./commands/server/setup.ts');
       await serverSetup(context, readDestination(dest), await draftOf(command));
     });
 
@@ -51,7 +51,7 @@ export function addServerCommands(program: Command, branch: Branch): void {
     .action(async (device: string, dest: string, { key, bind }: { key?: string; bind?: string }, command: Command) => {
       const draft = await draftOf(command);
       const wish = wishOf(context, device, key, bind, draft);
-      const { serverAdd } = await import('./commands/serverAdd.ts');
+      const { serverAdd } = await import('./commands/server/add.ts');
       await serverAdd(context, readDestination(dest), wish, draft);
     });
 
@@ -59,7 +59,7 @@ export function addServerCommands(program: Command, branch: Branch): void {
     .argument('<DEST>', DEST)
     .summary('devices, their ports, connected or not, since when, from where')
     .action(async (dest: string) => {
-      const { serverList } = await import('./commands/serverList.ts');
+      const { serverList } = await import('./commands/server/list.ts');
       await serverList(context, readDestination(dest));
     });
 
@@ -70,7 +70,7 @@ export function addServerCommands(program: Command, branch: Branch): void {
     .summary('revoke: the key goes, and its session is ended')
     .action(async (first: string, second: string | undefined, { all }: { all?: boolean }, command: Command) => {
       const draft = await draftOf(command);
-      const { serverRemove, serverRemoveAll } = await import('./commands/serverRemove.ts');
+      const { serverRemove, serverRemoveAll } = await import('./commands/server/remove.ts');
       if (all === true) {
         if (second !== undefined) throw usage('--all and DEVICE exclude each other.', 'Say one of them.');
         return serverRemoveAll(context, readDestination(first), draft);
@@ -83,7 +83,7 @@ export function addServerCommands(program: Command, branch: Branch): void {
     .argument('<DEST>', DEST)
     .summary('what devices will meet: whose settings win, and what is in the way')
     .action(async (dest: string) => {
-      const { serverCheck } = await import('./commands/serverCheck.ts');
+      const { serverCheck } = await import('./commands/server/check.ts');
       await serverCheck(context, readDestination(dest));
     });
 
@@ -103,7 +103,7 @@ function addScripts(script: Command, { context, draftOf, withFields }: Branch): 
     .option(...selinuxFlag)
     .summary('make the server ready for devices')
     .action(async ({ inline = false, oldOpenssh: old = false, selinux = false }: { inline?: boolean; oldOpenssh?: boolean; selinux?: boolean }) => {
-      const { serverScriptSetup } = await import('./commands/serverScript.ts');
+      const { serverScriptSetup } = await import('./commands/server/script.ts');
       serverScriptSetup(context, { inline, old, selinux });
     });
 
@@ -116,7 +116,7 @@ function addScripts(script: Command, { context, draftOf, withFields }: Branch): 
     .summary('admit one device to one port; prints what its install needs')
     .action(async (device: string, { key, bind, uid, selinux = false }: { key?: string; bind?: string; uid?: string; selinux?: boolean }, command: Command) => {
       const wish = wishOf(context, device, key, bind, await draftOf(command));
-      const { serverScriptAdd } = await import('./commands/serverScript.ts');
+      const { serverScriptAdd } = await import('./commands/server/script.ts');
       await serverScriptAdd(context, wish, selinux, uid);
     });
 }

@@ -1,6 +1,6 @@
 import { expect, test } from '@jest/globals';
 import type { Finding } from '../../src/checks/verify.ts';
-import { makePace } from '../../src/commands/statusFollowed.ts';
+import { makePace } from '../../src/commands/status/followed.ts';
 import type { ServiceState } from '../../src/doctor/state.ts';
 
 const up = (restarts = 0): ServiceState => ({ state: 'up', enabled: true, since: new Date(0), restarts, outdated: false });

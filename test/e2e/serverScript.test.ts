@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { serverScriptAdd, serverScriptSetup } from '../../src/commands/serverScript.ts';
+import { serverScriptAdd, serverScriptSetup } from '../../src/commands/server/script.ts';
 import type { Context } from '../../src/commands/context.ts';
 import { local } from '../../src/machine/local.ts';
 import { makeOutput } from '../../src/output.ts';
