@@ -1,5 +1,5 @@
 import { local, whoAmI } from './machine/local.ts';
-import { run } from './program.ts';
+import { run } from './program/run.ts';
 
 const stopping = new AbortController();
 // The first signal asks what runs to undo itself; a person who insists can still use SIGKILL, which is safe too.

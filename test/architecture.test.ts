@@ -34,10 +34,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   doctor: ['plan', 'checks', 'server', 'unit', 'tunnel', 'machine'],
   demo: ['checks', 'unit', 'tunnel', 'machine'],
   commands: ['demo', 'doctor', 'input', 'plan', 'checks', 'server', 'unit', 'tunnel', 'machine'],
-  'serverProgram.ts': ['commands', 'input', 'server', 'tunnel', 'machine'],
-  'program.ts': ['serverProgram.ts', 'commands', 'input', 'tunnel', 'machine'],
-  help: ['program.ts', 'doctor', 'input', 'tunnel', 'machine'],
-  'main.ts': ['program.ts', 'machine'],
+  program: ['commands', 'input', 'server', 'tunnel', 'machine'],
+  help: ['program', 'doctor', 'input', 'tunnel'],
+  'main.ts': ['program', 'machine'],
   'cli.ts': ['main.ts'],
 };
 /** What all may use; they know nothing but each other. */
@@ -78,7 +77,9 @@ test('no file imports itself on a detour', () => {
 });
 
 test.each<[string, readonly string[]]>([
-  ['commander', ['program.ts', 'serverProgram.ts']],
+  ['commander', [
+    'deviceFlags', 'flags', 'lookCommands', 'previewCommands', 'run', 'serverCommands', 'serverScriptCommands', 'session', 'tree', 'tunnelCommands', 'words',
+  ].map((name) => `program/${name}.ts`)],
   ['ejs', ['template.ts']],
   ['execa', ['machine/local.ts']],
   ['fs-extra', ['machine/local.ts']],
@@ -103,7 +104,7 @@ function loadedBy(file: string, { lazy }: { lazy: boolean }, seen = new Set<stri
 test('inquirer has one way in, and only a wizard waits for it', () => {
   const ofInquirer = imports.filter(({ to }) => to === 'inquirer' || to.startsWith('@inquirer/') || to === 'input/suggest.ts').map(({ from, to }) => [from, to]);
   expect(ofInquirer).toEqual([['input/ask.ts', 'inquirer'], ['input/ask.ts', 'input/suggest.ts'], ['input/suggest.ts', '@inquirer/core']]);
-  for (const start of ['program.ts', ...files.filter((file) => /^commands\/(?!wizard\/)/.test(file))]) {
+  for (const start of ['program/run.ts', ...files.filter((file) => /^commands\/(?!wizard\/)/.test(file))]) {
     expect([start, [...loadedBy(start, { lazy: false })].filter((to) => to === 'inquirer' || to.startsWith('@inquirer/'))]).toEqual([start, []]);
   }
 });

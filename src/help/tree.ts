@@ -1,7 +1,5 @@
 import { FIELDS } from '../input/fields.ts';
-import type { Machine } from '../machine/machine.ts';
-import { makeOutput } from '../output.ts';
-import { commandTree } from '../program.ts';
+import { commandTree } from '../program/tree.ts';
 
 /** A command as the table of commands tells of it. */
 export interface Page {
@@ -47,12 +45,10 @@ export function defaultPage(pages: readonly Page[]): Page {
   return pages.find(({ words }) => words.join(' ') === name)!;
 }
 
-/** The tree is built around the process that it will serve; here nothing of it ever runs. */
-function unrunnableTree(): Command {
-  const who = { uid: 0, userName: 'root', home: '/root', env: {} };
-  const nobody = { argv: [], program: [], machine: {} as Machine, who, cwd: '/', signal: new AbortController().signal, terminal: false };
-  return commandTree(nobody, makeOutput(false, true), undefined, []);
-}
+/** Here no command ever runs. */
+const unrunnableTree = () => commandTree(() => {
+  throw new Error('Help is made without a session.');
+});
 
 function pagesBelow(command: Command, words: readonly string[]): Page[] {
   const help = command.createHelp();

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { describe, expect, test } from '@jest/globals';
 import { CATALOGUE } from '../../src/doctor/catalogue.ts';
 import { helpFiles } from '../../src/help/files.ts';
@@ -25,7 +25,8 @@ test('the table of commands is read to its last branch', () => {
 });
 
 test('whatever the sources add to the tree is in the man page and in each completion', () => {
-  const sources = ['program.ts', 'serverProgram.ts'].map((file) => readFileSync(new URL(`../../src/${file}`, import.meta.url), 'utf8')).join('\n');
+  const program = new URL('../../src/program/', import.meta.url);
+  const sources = readdirSync(program).map((file) => readFileSync(new URL(file, program), 'utf8')).join('\n');
   const added = (pattern: RegExp) => [...sources.matchAll(pattern)].map(([, name]) => name!);
   const commands = added(/\.command\('([a-z-]+)'/g);
   const flags = [...added(/(?:option|Option)\(\s*'(?:-[a-zA-Z], )?(--[a-z-]+)/g), ...FIELDS.map(flagOf)];

@@ -7,7 +7,7 @@ import type { Draft } from '../../src/input/fields.ts';
 import type { Installed } from '../../src/unit/installed.ts';
 import type { ExpectedError } from '../../src/errors.ts';
 import type { Identity, Machine } from '../../src/machine/machine.ts';
-import { run } from '../../src/program.ts';
+import { run } from '../../src/program/run.ts';
 import { commandLine } from '../../src/shell.ts';
 import { fromSettings, isDeviceAccount, risksOf, type Tunnel } from '../../src/tunnel/tunnel.ts';
 import { wantedTunnel } from '../../src/input/wanted.ts';

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { Identity, Machine, RunResult } from '../../src/machine/machine.ts';
 import { local } from '../../src/machine/local.ts';
 import { version } from '../../src/package.ts';
-import { run } from '../../src/program.ts';
+import { run } from '../../src/program/run.ts';
 import { SSH } from '../../src/tunnel/ssh.ts';
 import { execute } from '../lab/child.ts';
 import { freshFolder } from '../lab/paths.ts';
