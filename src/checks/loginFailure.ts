@@ -33,7 +33,7 @@ function onceItSpoke(leg: Leg, name: string, hangs: boolean): ExpectedError | un
   const quote = words === '' ? '' : ` (ssh: ${words})`;
   if (leg.hostKey === undefined) {
     if (!hangs) return failed('server-closed', `${name}: it closed the connection in the middle of the key exchange.${quote}`, 'On the server, see why: sudo journalctl -u ssh -n 50');
-    return failed('packets-lost', `${name}: it answers, but the key exchange never ends: its larger packets get lost on the way.`, `Packets of full size do not pass (MTU). Try a smaller one: ip link set dev INTERFACE mtu 1280; what fits shows: ping -M do -s 1372 ${leg.hop.host}`);
+    return failed('packets-lost', `${name}: it answers, but the key exchange never ends. Most often its larger packets get lost on the way.`, `Where packets of full size do not pass (MTU), a smaller one does: ip link set dev INTERFACE mtu 1280; what fits shows: ping -M do -s 1372 ${leg.hop.host}. Otherwise its sshd is stuck: on the server, systemctl status ssh; uptime`);
   }
   if (!leg.encrypted) return undefined;
   if (hangs) {
