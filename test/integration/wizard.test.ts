@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import { CLI, makeWorld, UNCHANGED, untilReachable, withoutBackups, type World } from '../e2e/world.ts';
+import { repositoryRoot } from '../lab/paths.ts';
 import { diffSnapshots, type Snapshot } from '../lab/snapshot.ts';
 import type { Key, Terminal } from '../lab/terminal.ts';
 import { waitFor } from '../lab/waitFor.ts';
@@ -73,7 +74,7 @@ const paste = (said: string, options?: { user?: string }) =>
 
 const leftBehind = async () => [
   withoutBackups(diffSnapshots(bare, world.device.snapshot())),
-  (await world.device.succeed(['find', '/run', '/tmp', '-name', 'revtun-*', '-not', '-name', '*.lock'])).trim(),
+  (await world.device.succeed(['find', '/run', '/tmp', '-path', repositoryRoot, '-prune', '-o', '-name', 'revtun-*', '-not', '-name', '*.lock', '-print'])).trim(),
 ];
 
 const uninstall = async (user?: string) => {
