@@ -136,6 +136,32 @@ describe('telling', () => {
     expect([code, lines()]).toEqual([1, []]);
   });
 
+  const OWNED = 'PATH[$(touch${IFS}owned)]';
+  const BY_SHELL = shells().flatMap(([name, shell]) => [
+    [name, 'the content of news', `news/1.down`, OWNED, ['tell', 'down'], shell],
+    [name, 'the name of news', `news/${OWNED}.down`, '1', ['tell', 'down'], shell],
+    [name, 'what is known of a tunnel that was up', 'up', OWNED, ['went', 'down'], shell],
+    [name, 'what is known of one that was down', 'down', `${OWNED} 1`, ['went', 'up'], shell],
+  ] as const);
+  test.each(BY_SHELL)('by %s runs nothing that stands in %s', async (_shell, _what, path, content, words, shell) => {
+    mkdirSync(join(state, 'news'));
+    writeFileSync(join(state, path), `${content}\n`);
+    expect(await execute([...shell, script, ...words], { env: ENV })).toMatchObject({ code: 0, stderr: '' });
+    expect(readdirSync(state)).not.toContain('owned');
+  });
+
+  test.each([['0'.repeat(32), true], ['0 + _UID=0', false]])('asks the journal about a start of the unit, and nothing else: %s', async (invocation, isAsked) => {
+    const asked = join(folder, 'asked');
+    rmSync(asked, { force: true });
+    const journal = join(folder, 'journal');
+    mkdirSync(join(state, 'news'));
+    mkdirSync(journal, { recursive: true });
+    writeFileSync(join(journal, 'journalctl'), `#!/bin/sh\necho "$@" >>${asked}\n`, { mode: 0o755 });
+    writeFileSync(join(state, 'news/500.down'), `100 ${invocation}\n`);
+    await succeed(['sh', script, 'tell', 'down', tell], { env: { ...ENV, PATH: `${journal}:${process.env['PATH']}` } });
+    expect([existsSync(asked), lines()]).toEqual([isAsked, ['down:4:::/:']]);
+  });
+
   test('has nothing to do where the tunnel was stopped meanwhile', async () => {
     rmSync(state, { recursive: true });
     expect(await run('tell', 'down', tell)).toEqual({ code: 0, stdout: '', stderr: '' });
