@@ -1,5 +1,10 @@
+import { isIP } from 'node:net';
 import type { Identity, Machine } from '../machine/machine.ts';
-import { connectionsHere, type Connection, fromTheOtherEnd, holdersOf, parseEnd } from './connectionsHere.ts';
+import { type Forward, isLoopback } from '../tunnel/forward.ts';
+import { connectionsHere, fromTheOtherEnd, holdersOf, parseEnd, socketsInUse } from './connectionsHere.ts';
+
+/** What a tunnel forwards; undefined where its record cannot be read, and it may be anything. */
+type Forwards = readonly Forward[] | undefined;
 
 /** How the session that this program runs in came here. */
 export interface SessionWay {
@@ -13,8 +18,10 @@ export interface SessionWay {
  * Follows the session back to where it came from: from this process to the sshd above it, from there to whoever holds
  * the other end of its connection, and so on, as `ssh localhost` is a way in as well. A session in tmux or screen, or
  * one that systemd made (run0, machinectl shell), has no sshd above it: what its terminal is attached to cannot be told.
+ * @param forwards of the tunnel that may have carried it: where they lead to another machine, what comes from another one
+ *   may have come through them
  */
-export async function sessionWay(machine: Machine, who: Identity): Promise<SessionWay> {
+export async function sessionWay(machine: Machine, who: Identity, forwards: Forwards): Promise<SessionWay> {
   const all = await connectionsHere(machine);
   const through: string[] = [];
   let from = 'self';
@@ -27,8 +34,10 @@ export async function sessionWay(machine: Machine, who: Identity): Promise<Sessi
     const told = (await sshConnection(machine, line[sshd - 1]!)) ?? (from === 'self' ? who.env['SSH_CONNECTION'] : undefined);
     const [address, port, ownAddress, ownPort] = told?.split(' ') ?? [];
     if (address === undefined || port === undefined || ownAddress === undefined || ownPort === undefined) return { through, known: false };
+    // To an sshd behind a Unix socket or a pipe its peer is UNKNOWN.
+    if (isIP(address) === 0) return { through, known: false };
     const far = fromTheOtherEnd(all, { local: parseEnd(ownAddress, ownPort), remote: parseEnd(address, port) });
-    if (!far) return { through, known: true };
+    if (!far) return { through, known: !reachesOthers(forwards) };
     const holder = (await holdersOf(machine, [far.inode])).get(far.inode);
     const group = holder === undefined ? undefined : await controlGroupOf(machine, holder);
     if (holder === undefined || group === undefined) return { through, known: false };
@@ -39,28 +48,31 @@ export async function sessionWay(machine: Machine, who: Identity): Promise<Sessi
   return { through, known: false };
 }
 
-/** Whether a service carries a session: `perhaps` where that cannot be told, and somebody is logged in through it. */
-export async function carries(machine: Machine, { through, known }: SessionWay, controlGroup: string): Promise<'yes' | 'perhaps' | 'no'> {
+const reachesOthers = (forwards: Forwards) => forwards?.some(({ kind, target }) =>
+  kind === 'remote' && (target === 'socks' || ('port' in target && !isLoopback(target.host ?? 'localhost')))) ?? true;
+
+/** Whether a service carries a session: `perhaps` where that cannot be told, and somebody is connected through it. */
+export async function carries(machine: Machine, { through, known }: SessionWay, controlGroup: string, forwards: Forwards): Promise<'yes' | 'perhaps' | 'no'> {
   if (controlGroup === '') return 'no';
   if (through.includes(controlGroup)) return 'yes';
-  return !known && (await isLoggedInThrough(machine, controlGroup)) ? 'perhaps' : 'no';
+  return !known && (await isConnectedThrough(machine, controlGroup, forwards)) ? 'perhaps' : 'no';
 }
 
-/** Whether somebody is connected through a service to an sshd of this machine. */
-export async function isLoggedInThrough(machine: Machine, controlGroup: string): Promise<boolean> {
-  const all = await connectionsHere(machine);
-  const pairs = all.flatMap((near): [Connection, Connection][] => {
-    const far = fromTheOtherEnd(all, near);
-    return far ? [[near, far]] : [];
-  });
-  const holders = await holdersOf(machine, pairs.map(([{ inode }]) => inode));
-  for (const [near, far] of pairs) {
-    const [dialler, listener] = [near, far].map(({ inode }) => holders.get(inode));
-    if (dialler === undefined || (await controlGroupOf(machine, dialler)) !== controlGroup) continue;
-    // Whose sshd is root's, a user cannot see.
-    if (near.remote.port === 22 || (listener !== undefined && SSHD.test((await processOf(machine, listener))?.name ?? ''))) return true;
+/** Whether somebody is connected through a service to anything: a web terminal, a desktop, another machine lead on, too. */
+export async function isConnectedThrough(machine: Machine, controlGroup: string, forwards: Forwards): Promise<boolean> {
+  // What was accepted by -L and -D leads away from here.
+  const accepting = new Set(forwards?.flatMap(({ kind, listen }) => (kind !== 'remote' && 'port' in listen ? [listen.port] : [])));
+  const all = (await connectionsHere(machine)).filter(({ local, inode }) => inode !== '0' && !accepting.has(local.port));
+  const groups = new Map<string, string | undefined>();
+  let dialled = 0;
+  for (const holder of (await holdersOf(machine, all.map(({ inode }) => inode))).values()) {
+    if (!groups.has(holder)) groups.set(holder, await controlGroupOf(machine, holder));
+    if (groups.get(holder) === controlGroup) dialled += 1;
   }
-  return false;
+  // One is its own, to its server or the first jump host.
+  if (dialled > 1) return true;
+  const paths = new Set(forwards?.flatMap(({ kind, target }) => (kind === 'remote' && target !== 'socks' && 'path' in target ? [target.path] : [])));
+  return paths.size > 0 && (await socketsInUse(machine)).some((path) => paths.has(path));
 }
 
 /** Since OpenSSH 9.8 a session is not sshd's own any more. */

@@ -30,6 +30,12 @@ function endOf(text = ''): End | undefined {
   return address === undefined || port === undefined ? undefined : { address: addressOf(address), port: Number.parseInt(port, 16) };
 }
 
+/** Paths of Unix stream sockets that somebody is connected to; from /proc/net/unix, where 03 is SS_CONNECTED, and only what was accepted has the path. */
+export async function socketsInUse(machine: Machine): Promise<string[]> {
+  const table = (await machine.read('/proc/net/unix'))?.toString() ?? '';
+  return [...table.matchAll(/^\S+: (?:\S+ ){3}0001 03 +\d+ (\/.*)$/gm)].map(([, path = '']) => path);
+}
+
 /** The end that a program names by its address and port, such as sshd in SSH_CONNECTION. */
 export function parseEnd(address: string, port: string): End {
   const bare = address.replace(/%.*/, '');

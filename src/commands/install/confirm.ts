@@ -4,6 +4,7 @@ import type { Draft } from '../../input/fields.ts';
 import { runSteps } from '../../plan/run.ts';
 import { keepStep } from '../../plan/tryout.ts';
 import { commandLine } from '../../shell.ts';
+import type { Forward } from '../../tunnel/forward.ts';
 import type { Installed } from '../../unit/installed.ts';
 import { systemctl } from '../../unit/systemctl.ts';
 import { readTryout, type Tryout } from '../../unit/tryout.ts';
@@ -25,7 +26,8 @@ export async function confirm(context: Context, name: string | undefined, draft:
   const { tunnel: { scope, places, ...tunnel } } = await choose(context, name, draft);
   if (scope === 'system' && who.uid !== 0) throw failed('not-root', 'A service of the system needs root.', `Type:\n  ${commandLine(['sudo', ...context.typed])}`);
   // Of a session that ends while this waits for the change to be complete, nothing would be left to see.
-  const before = await sessionWay(machine, who);
+  const forwards = tunnel.tunnel?.forwards;
+  const before = await sessionWay(machine, who, forwards);
   await withLock(context, scope, true, async () => {
     const tryout = await readTryout(machine, tunnel.name, places);
     if (tryout === undefined || tryout === 'left-over') throw nothingThere(tunnel.name);
@@ -33,7 +35,7 @@ export async function confirm(context: Context, name: string | undefined, draft:
       throw failed('cut-off', `The change of ${tunnel.name} was cut off before its end.`, `The former tunnel comes back by itself${tryout.until ? ` at ${tryout.until.toISOString()}` : ''}.`);
     }
     const { ControlGroup } = await systemctl(machine, scope, who).show(places.unit, ['ControlGroup']);
-    if (!(await isNew(context, before, ControlGroup))) {
+    if (!(await isNew(context, before, ControlGroup, forwards))) {
       throw personNeeded('old-session', `Whether the changed tunnel lets anybody in cannot be seen from this session.`, 'Log in anew, and confirm it there.');
     }
     await runSteps(machine, [keepStep(tunnel.name, places)], { signal, onDone: () => undefined, onNotice: output.notice }).catch((error: unknown) => {
@@ -46,12 +48,12 @@ export async function confirm(context: Context, name: string | undefined, draft:
 
 /**
  * A session that came through the tunnel came through the new one: its restart has ended all others. One that came
- * another way shows that there is another. Of all else somebody has to be logged in through the new one.
+ * another way shows that there is another. Of all else somebody has to be connected through the new one.
  */
-async function isNew({ machine, who }: Context, before: SessionWay, controlGroup: string): Promise<boolean> {
-  const now = await sessionWay(machine, who);
+async function isNew({ machine, who }: Context, before: SessionWay, controlGroup: string, forwards: readonly Forward[] | undefined): Promise<boolean> {
+  const now = await sessionWay(machine, who, forwards);
   if (now.known !== before.known || now.through.join() !== before.through.join()) return false;
-  return now.known || (await carries(machine, now, controlGroup)) !== 'no';
+  return now.known || (await carries(machine, now, controlGroup, forwards)) !== 'no';
 }
 
 async function choose(context: Context, name: string | undefined, { scope }: Draft): Promise<Waiting> {

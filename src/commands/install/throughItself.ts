@@ -6,16 +6,16 @@ import { systemctl } from '../../unit/systemctl.ts';
 import type { Context } from '../context.ts';
 
 /** Whether a tunnel that runs carries the session that this program was called from. */
-export async function carriesThisSession({ machine, who }: Context, { scope, places }: Pick<Installed, 'scope' | 'places'>): Promise<'yes' | 'perhaps' | 'no'> {
+export async function carriesThisSession({ machine, who }: Context, { scope, places, tunnel }: Pick<Installed, 'scope' | 'places' | 'tunnel'>): Promise<'yes' | 'perhaps' | 'no'> {
   const { ControlGroup } = await systemctl(machine, scope, who).show(places.unit, ['ControlGroup']);
-  return ControlGroup === '' ? 'no' : carries(machine, await sessionWay(machine, who), ControlGroup);
+  return ControlGroup === '' ? 'no' : carries(machine, await sessionWay(machine, who, tunnel?.forwards), ControlGroup, tunnel?.forwards);
 }
 
 /**
  * Holds back what would stop a tunnel under the feet of the person who asks for it.
  * @throws ExpectedError exit code 2, naming the flag for those who have another way in
  */
-export async function requireNotCarried(context: Context, tunnels: readonly Pick<Installed, 'name' | 'scope' | 'places'>[], { acceptRisk }: Draft): Promise<void> {
+export async function requireNotCarried(context: Context, tunnels: readonly Pick<Installed, 'name' | 'scope' | 'places' | 'tunnel'>[], { acceptRisk }: Draft): Promise<void> {
   if (acceptRisk?.includes('lose-ssh') === true) return;
   for (const tunnel of tunnels) {
     const carried = await carriesThisSession(context, tunnel);
@@ -24,7 +24,7 @@ export async function requireNotCarried(context: Context, tunnels: readonly Pick
 }
 
 export const cameThrough = (name: string, carried: 'yes' | 'perhaps') =>
-  (carried === 'yes' ? `This session came through the tunnel ${name}` : `This session may have come through the tunnel ${name} (in tmux, screen and the like that cannot be told)`);
+  (carried === 'yes' ? `This session came through the tunnel ${name}` : `This session may have come through the tunnel ${name} (which way cannot be told: it is in tmux, a web terminal or the like, or comes over another machine)`);
 
 export const wouldLoseSsh = (message: string, hint = '') =>
   new ExpectedError(ExitCode.usage, 'risk', message, `${hint}If you have another way in, add --accept-risk=lose-ssh`);
