@@ -43,6 +43,9 @@ export async function tryTunnel(probe: Probe, publicKey: string, held: ReadonlyS
 /** Refusals of a port that somebody has, whoever it is. */
 export const isTaken = ({ id }: ExpectedError) => ['port-taken', 'port-held', 'port-mine', 'two-devices'].includes(id);
 
+/** Of these, what may be ended without a word: a dead session, or who was not seen to be alive. This session may have come through `port-mine`. */
+export const isReleasable = ({ id }: ExpectedError) => ['port-taken', 'port-held'].includes(id);
+
 /** The same, with the failure as a value, beside what came before it. */
 export async function attemptTunnel(tunnel: Tunnel, publicKey: string, bench: Workbench, held: ReadonlySet<string>): Promise<Attempt> {
   const forwards = remoteForwards(tunnel).filter((forward) => 'port' in forward.listen && !held.has(formatForward(forward)));

@@ -104,16 +104,18 @@ describe('an install', () => {
     expect(await world.device.readFile('/etc/systemd/system/revtun-home.service')).toContain('"$$@" release');
   });
 
-  test('takes the port from a session of its account that nobody needs any more', async () => {
+  test('ends no session of its account that leads here, as somebody may have come that way', async () => {
     await world.revtun(['uninstall', 'home']);
-    const forgotten = world.device.spawn(['ssh', '-NT', '-o', 'StrictHostKeyChecking=no', '-R', `127.0.0.1:${home.port}:localhost:22`, `${accountOf(home.name)}@server.test`]);
+    const byHand = world.device.spawn(['ssh', '-NT', '-o', 'StrictHostKeyChecking=no', '-R', `127.0.0.1:${home.port}:localhost:22`, `${accountOf(home.name)}@server.test`]);
     try {
       await untilReachable(world.server, home.port);
-      expect(await install(home)).toMatchObject({ code: 0, verified: { level: 'proven' } });
+      expect(await install(home)).toMatchObject({ code: 1, changed: false, error: { code: 'port-mine', hint: expect.stringContaining('end it') } });
+      await untilReachable(world.server, home.port, 1000);
     } finally {
-      forgotten.signal('SIGKILL');
-      await forgotten.exited;
+      byHand.signal('SIGKILL');
+      await byHand.exited;
     }
+    expect(await install(home)).toMatchObject({ code: 0, verified: { level: 'proven' } });
   });
 
   test('does without it where an account is only called like ours', async () => {

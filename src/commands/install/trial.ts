@@ -1,5 +1,5 @@
 import { canRelease, releasePort } from '../../checks/release.ts';
-import { isTaken, madePublic, tryTunnel } from '../../checks/trial.ts';
+import { isReleasable, madePublic, tryTunnel } from '../../checks/trial.ts';
 import { ExpectedError } from '../../errors.ts';
 import { planKeepKey } from '../../plan/plan.ts';
 import { runSteps } from '../../plan/run.ts';
@@ -34,7 +34,7 @@ async function tryOrRelease<T>({ tunnel, bench, draft, present }: Job, attempt: 
     return await attempt();
   } catch (error) {
     const mayRelease = tunnel.release && draft.dryRun !== true && present.service.activeState !== 'active';
-    if (!mayRelease || !(error instanceof ExpectedError) || !isTaken(error) || !(await canRelease(tunnel, bench))) throw error;
+    if (!mayRelease || !(error instanceof ExpectedError) || !isReleasable(error) || !(await canRelease(tunnel, bench))) throw error;
     await releasePort(tunnel, bench);
     return attempt();
   }
