@@ -5,6 +5,7 @@ import { ancestorsToMake, type Present, readPresent } from '../plan/present.ts';
 import type { Step } from '../plan/step.ts';
 import { isOurs } from '../template.ts';
 import { hostKeyLines, renderFiles } from '../unit/render.ts';
+import { formerOf, type Places } from '../unit/places.ts';
 import { type Systemctl, systemctl } from '../unit/systemctl.ts';
 import { octal } from './asWritten.ts';
 import { hopNames } from './keyPart.ts';
@@ -44,12 +45,21 @@ export async function planMending(patient: Patient): Promise<Mending> {
     ...modeSteps(desired(patient, present, start), present),
     ...(await planUnmask(patient, systemd)),
     ...forgetFailure(present, systemd, places.unit),
-    ...decide(start),
+    ...keepingFormer(decide(start), places, present),
   ];
   const isStart = (step: Step) => step.kind === 'run' && step.argv.includes(places.unit) && step.argv.some((word) => word === 'start' || word === 'restart');
   if (activeState === 'active') return { steps, cuts: steps.some(isStart) };
   // Nothing is lost with a start that does not get there: it goes on trying, and the rest is mended all the same.
   return { steps: steps.map((step) => (isStart(step) && step.kind === 'run' ? { ...step, orElse: STILL_TRYING } : step)), cuts: false };
+}
+
+/** What was edited by hand is not lost: a copy of the file is laid beside the others before it is written anew. */
+function keepingFormer(steps: readonly Step[], places: Places, present: Present): Step[] {
+  return steps.flatMap((step): Step[] => {
+    const found = step.kind === 'write' ? present.files.get(step.path) : undefined;
+    if (step.kind !== 'write' || found?.content === undefined) return [step];
+    return [{ kind: 'write', path: formerOf(places, step.path), content: found.content, mode: found.mode }, step];
+  });
 }
 
 const STILL_TRYING = 'The service did not come up at once; it goes on trying.';

@@ -5,7 +5,7 @@ import { refused } from '../errors.ts';
 import { tunnelArgv } from '../tunnel/ssh.ts';
 import type { Scope, Tunnel } from '../tunnel/tunnel.ts';
 import type { Installed } from '../unit/installed.ts';
-import type { Places } from '../unit/places.ts';
+import { formerCopies, type Places } from '../unit/places.ts';
 import { hostKeyLines, type OutputFile, SERVICE_USER } from '../unit/render.ts';
 import type { Systemctl } from '../unit/systemctl.ts';
 import { wantsNotices } from '../tunnel/notice.ts';
@@ -125,7 +125,7 @@ export function planUninstall(installed: Installed, present: Present, systemd: S
   const ours = (path: string) => isOurs(present.files.get(path)?.content ?? '');
   if (ours(places.unitFile)) steps.push({ kind: 'remove', path: places.unitFile, settle: systemd.argv('daemon-reload') });
   steps.push(...planSilence(places, present, systemd));
-  for (const path of [places.sshConfig, places.knownHosts]) {
+  for (const path of [places.sshConfig, places.knownHosts, ...formerCopies(places)]) {
     if (ours(path)) steps.push({ kind: 'remove', path });
   }
   for (const path of [places.generatedKey, `${places.generatedKey}.pub`, ...present.leftovers]) {

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Identity, type FileStat, type Machine, TEMPORARY_FILE } from '../machine/machine.ts';
 import type { Scope } from '../tunnel/tunnel.ts';
-import type { Places } from '../unit/places.ts';
+import { formerCopies, type Places } from '../unit/places.ts';
 import { SERVICE_USER } from '../unit/render.ts';
 import { systemctl } from '../unit/systemctl.ts';
 import { noticeFiles, type PresentNotice, readNotice } from './notice.ts';
@@ -48,7 +48,7 @@ export const SERVICE_USER_COMMENT = 'revtun-setup tunnels';
 export async function readPresent(machine: Machine, scope: Scope, places: Places, who: Identity): Promise<Present> {
   const paths = [
     places.knownHosts, places.sshConfig, places.unitFile, places.generatedKey, `${places.generatedKey}.pub`, ...noticeFiles(places.notice),
-    ...ancestorsToMake(places),
+    ...formerCopies(places), ...ancestorsToMake(places),
   ];
   const files = new Map<string, PresentFile>();
   const [service, notice, shared, leftovers] = await Promise.all([

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Scope } from '../tunnel/tunnel.ts';
 
 /** Where the files of a tunnel lie: systemd.unit(5)'s directories for administrators and users, and one of ours. */
@@ -15,6 +15,13 @@ export interface Places {
   readonly generatedKey: string;
   readonly notice: NoticePlaces;
 }
+
+/** Where a repair keeps what it writes over: beside the other files of ours, where systemd takes nothing for a unit. */
+export const formerOf = ({ directory }: Pick<Places, 'directory'>, path: string) => join(directory, `${basename(path)}.former`);
+
+/** Copies that a repair may have left. */
+export const formerCopies = (places: Places) =>
+  [places.sshConfig, places.knownHosts, places.unitFile, places.notice.script, places.notice.serviceFile, places.notice.pathFile].map((path) => formerOf(places, path));
 
 /** What tells people of a tunnel: a queue of news that systemd watches, and a service that takes them out. */
 export interface NoticePlaces {

@@ -6,6 +6,7 @@ import { ann, type Known, patientOf, shows } from './patients.ts';
 
 const UNIT = '/etc/systemd/system/revtun-home.service';
 const [CONFIG, KNOWN_HOSTS] = ['/etc/revtun/home/ssh_config', '/etc/revtun/home/known_hosts'];
+const FORMER = '/etc/revtun/home/revtun-home.service.former';
 const MASK = '/run/systemd/system.control/revtun-home.service';
 const KEY = '/root/.ssh/id_ed25519';
 
@@ -46,8 +47,16 @@ describe('the steps that mend', () => {
   });
 
   test('an altered unit is written anew; only its mode needs no restart', async () => {
-    expect(await plan({ files: { [UNIT]: (await unit()).replace('Restart=always', 'Restart=no') } })).toEqual({ titles: [`write ${UNIT}`, restart], cuts: true });
+    expect(await plan({ files: { [UNIT]: (await unit()).replace('Restart=always', 'Restart=no') } })).toEqual({ titles: [`write ${FORMER}`, `write ${UNIT}`, restart], cuts: true });
     expect(await plan({ files: { [UNIT]: { content: await unit(), mode: 0o666 } } })).toEqual({ titles: [`put its mode right: chmod 0644 -- ${UNIT}`], cuts: false });
+  });
+
+  test('what somebody wrote is kept, with its mode, before it is written over', async () => {
+    const edited = `${await unit()}# mine\n`;
+    const { steps } = await planMending(patientOf({ files: { ...there.files, [UNIT]: { content: edited, mode: 0o600 }, [CONFIG]: '# Written by revtun-setup\nmine\n' } }));
+    const writes = steps.filter((step) => step.kind === 'write');
+    expect(writes.map(({ path }) => path)).toEqual([`${CONFIG}.former`, CONFIG, FORMER, UNIT]);
+    expect(writes[2]).toEqual({ kind: 'write', path: FORMER, content: edited, mode: 0o600 });
   });
 
   test.each<[string, Known]>([

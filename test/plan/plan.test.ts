@@ -262,6 +262,12 @@ describe('uninstalling', () => {
     ]);
   });
 
+  test('what a repair has kept goes, too', () => {
+    const copies = ['/etc/revtun/home/ssh_config.former', '/etc/revtun/home/revtun-home.service.former'];
+    const files = new Map([...installed(wanted).files, ...copies.map((path) => [path, stat('file', 0o644, '# Written by revtun-setup\n')] as const)]);
+    expect(uninstall({ ...installed(wanted), files })).toEqual([stop, disable, ...removal, ...copies.map((path): Step => ({ kind: 'remove', path })), ...folders]);
+  });
+
   test('files without our header stay', () => {
     const files = new Map([...installed(wanted).files].map(([path, found]) => [path, found.kind === 'file' ? { ...found, content: 'mine' } : found]));
     expect(uninstall({ ...installed(wanted), files })).toEqual([stop, disable, ...folders]);
