@@ -42,10 +42,13 @@ export function whoAmI(): Identity {
 async function temporaryDirectory(): Promise<string> {
   const parent = memoryDirectory();
   for (const name of await fs.readdir(parent)) {
-    const [, pid] = /^revtun-(\d+)-\w{6}$/.exec(name) ?? [];
-    if (pid !== undefined && !(await fs.pathExists(`/proc/${pid}`))) await fs.remove(join(parent, name)).catch(() => undefined);
+    const [, mark, pid] = /^revtun([_-])(\d+)-\w{6}$/.exec(name) ?? [];
+    if (pid === undefined || (await fs.pathExists(`/proc/${pid}`))) continue;
+    // Earlier versions wrote a dash, and then it can be the runtime directory of a tunnel called 2024-office.
+    if (mark === '-' && !(await fs.pathExists(join(parent, name, 'ssh_config')))) continue;
+    await fs.remove(join(parent, name)).catch(() => undefined);
   }
-  return fs.mkdtemp(join(parent, `revtun-${process.pid}-`));
+  return fs.mkdtemp(join(parent, `revtun_${process.pid}-`));
 }
 
 /** A new key may lie there for a moment: a directory in memory leaves no trace of it on a disk. */
@@ -177,7 +180,7 @@ async function removeEmptyDirectory(path: string): Promise<boolean> {
   }
 }
 
-function dial(target: DialTarget, timeoutMs: number): Promise<DialResult> {
+function dial(target: DialTarget, timeoutMs: number, firstWordsMs = timeoutMs): Promise<DialResult> {
   return new Promise((resolve) => {
     const socket = connect(target);
     let address: { host: string; port: number } | undefined;
@@ -192,6 +195,7 @@ function dial(target: DialTarget, timeoutMs: number): Promise<DialResult> {
     });
     socket.once('connect', () => {
       isConnected = true;
+      socket.setTimeout(firstWordsMs);
       const { remoteAddress: host, remotePort: port } = socket;
       if (host !== undefined && port !== undefined) address = { host: host.replace(/%.*/, ''), port };
     });

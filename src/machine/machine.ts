@@ -25,8 +25,8 @@ export interface Machine {
   temporaryDirectory(): Promise<string>;
   removeTree(path: string): Promise<void>;
   symlink(target: string, path: string): Promise<void>;
-  /** Tries to connect; resolves with what the other end says first, within the time. */
-  dial(target: DialTarget, timeoutMs: number): Promise<DialResult>;
+  /** Tries to connect; resolves with what the other end says first, within the time, and within a time of its own once connected. */
+  dial(target: DialTarget, timeoutMs: number, firstWordsMs?: number): Promise<DialResult>;
   /** Waits until no other run of ours holds the lock, and returns what lets it go; a killed holder lets go by itself. */
   lock(path: string, onWait: () => void): Promise<() => Promise<void>>;
   /** Shows that a new login still gets here, not over a connection that stands already; on this machine itself there is nothing to show. */

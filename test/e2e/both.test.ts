@@ -48,7 +48,7 @@ const expectNothingLeft = async () => {
   expect(changes()).toEqual(NOTHING);
   for (const host of [world.device, world.server]) {
     const outside = ['-path', repositoryRoot, '-prune', '-o'];
-    expect(await host.succeed(['find', '/run', '/tmp', ...outside, '-name', 'revtun-*', '-not', '-name', '*.lock', '-print'])).toBe('');
+    expect(await host.succeed(['find', '/run', '/tmp', ...outside, '-name', 'revtun[-_]*', '-not', '-name', '*.lock', '-print'])).toBe('');
   }
 };
 const json = async (...args: string[]) => {

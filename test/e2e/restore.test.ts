@@ -21,7 +21,7 @@ describe.each(SERVERS)('what puts sshd’s configuration back, on %s', (name) =>
   const script = restoreScript([MOTD, '/etc/new'], 'systemctl reload ssh.service');
   const role = (word: string) => lab.hosts[name].succeed(['sh', SERVER.restore, word]);
   const run = (...argv: string[]) => lab.hosts[name].succeed(argv);
-  const traces = () => run('sh', '-c', `ls -d /run/revtun-* 2>/dev/null; systemctl list-units --all --no-legend 'revtun-*'`).catch(() => '');
+  const traces = () => run('sh', '-c', `ls -d /run/revtun[-_]* 2>/dev/null; systemctl list-units --all --no-legend 'revtun-*'`).catch(() => '');
 
   async function armed(text: string): Promise<void> {
     await lab.hosts[name].writeFile(MOTD, 'old\n', { mode: 0o640 });

@@ -44,7 +44,7 @@ const NO_RC_FILES = ['SetEnv HOME=/nonexistent'];
 
 const NASTY = ["it's", 'a b', '$HOME `id` "x" !!', '-n', '%d', 'ü€😀\u0081', 'line\nbreak\n', '\\', '~', '*', '#', '\t\u0001\u007F'];
 const failure = (work: Promise<unknown>) => work.then(() => undefined, (error: unknown) => error);
-const ourFolders = () => readdirSync('/run').filter((name) => name.startsWith(`revtun-${process.pid}-`));
+const ourFolders = () => readdirSync('/run').filter((name) => name.startsWith(`revtun_${process.pid}-`));
 
 describe('a program there', () => {
   const unique = `4711.${process.pid}`;

@@ -74,7 +74,7 @@ const paste = (said: string, options?: { user?: string }) =>
 
 const leftBehind = async () => [
   withoutBackups(diffSnapshots(bare, world.device.snapshot())),
-  (await world.device.succeed(['find', '/run', '/tmp', '-path', repositoryRoot, '-prune', '-o', '-name', 'revtun-*', '-not', '-name', '*.lock', '-print'])).trim(),
+  (await world.device.succeed(['find', '/run', '/tmp', '-path', repositoryRoot, '-prune', '-o', '-name', 'revtun[-_]*', '-not', '-name', '*.lock', '-print'])).trim(),
 ];
 
 const uninstall = async (user?: string) => {

@@ -1,4 +1,8 @@
 import { expect, test } from '@jest/globals';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
+import { dirname, join } from 'node:path';
 import { local } from '../../src/machine/local.ts';
 import type { RunOptions } from '../../src/machine/machine.ts';
 
@@ -20,4 +24,35 @@ test.each<[string, () => RunOptions, object]>([
 test('a program that has ended in time is not said to have been ended', async () => {
   expect(await local.run(['sh', '-c', 'echo out; echo err >&2; exit 3'], { timeoutMs: 5000 })).toEqual({ code: 3, stdout: 'out\n', stderr: 'err\n', timedOut: false, stopped: false });
   expect(await local.run(['/no/such/program'])).toMatchObject({ code: 127, stderr: expect.stringContaining('ENOENT'), timedOut: false });
+});
+
+test.each<[string, string, string, boolean]>([
+  // No process has that number: 2^22 is the kernel's limit.
+  ['what a killed run left', 'revtun_99999999-aB3dE6', 'key', false],
+  ['what a killed run of an earlier version left', 'revtun-99999998-aB3dE6', 'ssh_config', false],
+  ['the runtime directory of a tunnel called 99999999-office', 'revtun-99999999-office', 'up', true],
+  ['what a run at work has', `revtun_${process.pid}-aB3dE6`, 'key', true],
+])('a new temporary directory, and %s', async (_, name, file, stays) => {
+  const first = await local.temporaryDirectory();
+  const other = join(dirname(first), name);
+  try {
+    mkdirSync(other);
+    writeFileSync(join(other, file), '');
+    await local.removeTree(await local.temporaryDirectory());
+    expect(existsSync(join(other, file))).toBe(stays);
+  } finally {
+    for (const path of [first, other]) rmSync(path, { recursive: true, force: true });
+  }
+});
+
+test('whoever connects has a time of its own for the first words', async () => {
+  const mute = createServer().listen(0, '127.0.0.1');
+  try {
+    await once(mute, 'listening');
+    const begun = Date.now();
+    expect(await local.dial({ host: '127.0.0.1', port: (mute.address() as AddressInfo).port }, 20_000, 100)).toMatchObject({ outcome: 'connected', banner: '' });
+    expect(Date.now() - begun).toBeLessThan(4000);
+  } finally {
+    mute.close();
+  }
 });
