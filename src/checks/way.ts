@@ -42,10 +42,10 @@ interface Dialled {
 /** What sshd writes in place of its version (sshd.c: MaxStartups, and since 9.8 PerSourcePenalties). */
 function turnedAwayBy(name: string, said: string): ExpectedError | undefined {
   if (/Exceeded MaxStartups/.test(said)) {
-    return failed('server-busy', `${name}: its sshd has more logins under way than it takes at once, and turned this one away (MaxStartups).`, 'It lets others in as soon as those are done; a tunnel tries again by itself. If it goes on: sudo journalctl -u ssh -n 50 on the server shows who they are, and MaxStartups in its sshd_config how many may be.');
+    return failed('server-busy', `${name}: its sshd has more logins under way than it takes at once, and turned this one away (MaxStartups).`, 'It lets others in as soon as those are done; a tunnel tries again by itself. If it goes on: sudo journalctl -u ssh -u sshd -n 50 on the server shows who they are, and MaxStartups in its sshd_config how many may be.');
   }
   if (/Not allowed at this time/.test(said)) {
-    return failed('banned', `${name}: its sshd has banned this address for a while, because logins from it have failed (PerSourcePenalties).`, 'It ends by itself after 10 min at most, once nothing behind this address fails to log in any more; on the server, sudo journalctl -u ssh | grep penalty tells why. To exempt the address: PerSourcePenaltyExemptList in its sshd_config.');
+    return failed('banned', `${name}: its sshd has banned this address for a while, because logins from it have failed (PerSourcePenalties).`, 'It ends by itself after 10 min at most, once nothing behind this address fails to log in any more; on the server, sudo journalctl -u ssh -u sshd | grep penalty tells why. To exempt the address: PerSourcePenaltyExemptList in its sshd_config.');
   }
   return undefined;
 }
@@ -82,7 +82,7 @@ const nameUnknown = (host: string) =>
   failed('name-unknown', `${host}: its name does not resolve: there is no such name.`, `Check its spelling. What this machine makes of it: getent ahosts ${host}`);
 
 const mute = (name: string, tried: string) =>
-  failed('server-mute', `${name}: it accepts the connection, and then says nothing${tried}.`, 'On the server (at its console), see how its sshd is: systemctl status ssh; uptime. A firewall or a proxy in between can do the same.');
+  failed('server-mute', `${name}: it accepts the connection, and then says nothing${tried}.`, 'On the server (at its console), see how its sshd is: systemctl status ssh (RHEL: sshd); uptime. A firewall or a proxy in between can do the same.');
 
 const networkDown = (why: string) =>
   failed('network-down', `This machine is not connected to any network: ${why}.`, 'Check the cable or the Wi-Fi, and see: ip -br addr; ip route');
@@ -96,8 +96,8 @@ async function failureOfAll(machine: Machine, name: string, dialled: readonly Di
   const strange = connected.find(({ says }) => says !== '');
   if (strange) return strangeWords(name, strange.says, strange.address);
   if (connected.length > 0) return mute(name, ` ${tried}`);
-  if (outcomes.has('closed')) return failed('server-closed', `${name}: it accepts the connection, and closes it at once without a word ${tried}.`, 'On the server, see why: sudo sshd -t; sudo journalctl -u ssh -n 50. A ban (fail2ban, hosts.deny) can do the same.');
-  if (outcomes.has('refused')) return failed('server-refused', `${name}: nothing listens on that port ${tried}.`, 'Check --port, and on the server that sshd runs: systemctl status ssh; sudo ss -ltnp');
+  if (outcomes.has('closed')) return failed('server-closed', `${name}: it accepts the connection, and closes it at once without a word ${tried}.`, 'On the server, see why: sudo sshd -t; sudo journalctl -u ssh -u sshd -n 50. A ban (fail2ban, hosts.deny) can do the same.');
+  if (outcomes.has('refused')) return failed('server-refused', `${name}: nothing listens on that port ${tried}.`, 'Check --port, and on the server that sshd runs: systemctl status ssh (RHEL: sshd); sudo ss -ltnp');
   if (outcomes.has('forbidden')) return failed('blocked-here', `${name}: this machine itself does not let the connection out ${tried}.`, 'See its own rules: sudo nft list ruleset (or iptables -S); ip route get ADDRESS; and with SELinux: sudo ausearch -m avc');
   const down = await whyNetworkIsDown(machine);
   if (down !== undefined) return networkDown(down);

@@ -50,7 +50,7 @@ export const HERE = {
   'unit-altered': {
     symptom: 'The tunnel does something else than it was installed for, or not for long.',
     cause: 'Somebody edited the unit file itself, changed its mode, or put another in its place.',
-    cure: 'revtun-setup doctor --fix NAME writes it anew from its own record. What you want to keep belongs in a drop-in: systemctl edit revtun-NAME.service',
+    cure: 'revtun-setup doctor --fix NAME writes it anew from its own record, and keeps what was there in /etc/revtun/NAME/revtun-NAME.service.former. What you want to keep belongs in a drop-in: systemctl edit revtun-NAME.service',
   },
   'unit-masked': {
     symptom: 'systemctl start says "Unit is masked".',
@@ -70,7 +70,7 @@ export const HERE = {
   'config-altered': {
     symptom: 'ssh ends with "Bad configuration option", asks questions, or waits for too long or too short.',
     cause: 'The ssh_config beside the tunnel is gone, somebody edited it, or the user revtun may not read it or the known_hosts (a chmod of /etc/revtun).',
-    cure: 'revtun-setup doctor --fix NAME writes it anew. Settings have flags: --keepalive, --cipher. Its directories are for all to enter: chmod a+rX /etc/revtun /etc/revtun/NAME',
+    cure: 'revtun-setup doctor --fix NAME writes it anew, and keeps what was there as ssh_config.former beside it. Settings have flags: --keepalive, --cipher. Its directories are for all to enter: chmod a+rX /etc/revtun /etc/revtun/NAME',
   },
   'service-user-missing': {
     symptom: 'The service does not start; the journal says "Failed to determine user credentials" or status=217/USER.',

@@ -5,7 +5,7 @@ export const SERVER_ADMITS = {
   'forwarding-disabled': {
     symptom: '"remote port forwarding failed"; through a jump host: "administratively prohibited".',
     cause: 'sshd forwards nothing for this account or key: AllowTcpForwarding no (or local), or a key line with "restrict" and without "port-forwarding". At a jump host, the same keeps the tunnel from getting through.',
-    cure: 'On the server: AllowTcpForwarding remote (or yes) in sshd_config for the account, sudo systemctl reload ssh; in authorized_keys: restrict,port-forwarding,…\nAt a jump host: AllowTcpForwarding local (or yes), and permitopen="SERVER:22"',
+    cure: 'On the server: AllowTcpForwarding remote (or yes) in sshd_config for the account, sudo systemctl reload ssh (RHEL: sshd); in authorized_keys: restrict,port-forwarding,…\nAt a jump host: AllowTcpForwarding local (or yes), and permitopen="SERVER:22"',
   },
   'listen-not-permitted': {
     symptom: '"remote port forwarding failed for listen port …", though the port is free.',
@@ -35,7 +35,7 @@ export const SERVER_ADMITS = {
   'forward-refused': {
     symptom: 'The server refuses a forward, and none of the known reasons fits.',
     cause: 'The server is none of OpenSSH, or has said no word of why.',
-    cure: 'See its own log, at LogLevel VERBOSE: sudo journalctl -u ssh -n 50',
+    cure: 'See its own log, at LogLevel VERBOSE: sudo journalctl -u ssh -u sshd -n 50',
   },
   'not-up': {
     symptom: 'The service fails again and again, while the same login by hand gets all that it asks for.',
@@ -45,17 +45,17 @@ export const SERVER_ADMITS = {
   'made-public': {
     symptom: 'The forwarded port can be reached from everywhere, though it was meant for the server alone.',
     cause: 'GatewayPorts yes in the server\'s sshd_config overrides what is asked for.',
-    cure: 'On the server: GatewayPorts no (or clientspecified), sudo systemctl reload ssh; then here: sudo systemctl restart revtun-NAME',
+    cure: 'On the server: GatewayPorts no (or clientspecified), sudo systemctl reload ssh (RHEL: sshd); then here: sudo systemctl restart revtun-NAME',
   },
   'made-loopback': {
     symptom: 'The forwarded port can be reached from the server only, though it was meant for everyone.',
     cause: 'GatewayPorts no (the default) makes every listener a local one, and tells nobody.',
-    cure: 'On the server: GatewayPorts clientspecified in sshd_config (or in a Match block for the account), sudo systemctl reload ssh; then here: sudo systemctl restart revtun-NAME',
+    cure: 'On the server: GatewayPorts clientspecified in sshd_config (or in a Match block for the account), sudo systemctl reload ssh (RHEL: sshd); then here: sudo systemctl restart revtun-NAME',
   },
   'nothing-here': {
     symptom: 'The port on the server accepts connections and closes them at once.',
-    cause: 'The tunnel is up and leads here, but nothing listens at its local target.',
-    cure: 'What listens: sudo ss -ltnp\nFor ssh: sudo apt-get install openssh-server; sudo systemctl enable --now ssh',
+    cause: 'The tunnel is up and leads here, but nothing listens at its local target; or that is another machine, which does not answer this one.',
+    cure: 'What listens: sudo ss -ltnp; of another machine: ping -c 3 HOST, then its program and its firewall\nFor ssh: sudo apt-get install openssh-server; sudo systemctl enable --now ssh (RHEL: sshd)',
   },
   'not-permitted-here': {
     symptom: 'Connections to the port on the server are closed at once, though the local socket works.',
@@ -65,7 +65,7 @@ export const SERVER_ADMITS = {
   'target-mute': {
     symptom: 'ssh through the tunnel hangs, and so does ssh to localhost on this machine.',
     cause: 'The sshd of this machine accepts connections and says nothing: it is stopped or stuck, or the machine is out of memory.',
-    cure: 'systemctl status ssh; free -h; sudo systemctl restart ssh (sessions that stand go on)',
+    cure: 'systemctl status ssh; free -h; sudo systemctl restart ssh (sessions that stand go on; RHEL: sshd)',
   },
   'wrong-machine': {
     symptom: 'Logging in through the port gets to another machine, or warns of another host key.',
@@ -85,7 +85,7 @@ export const SERVER_ADMITS = {
   unstable: {
     symptom: 'The tunnel works, but drops again and again.',
     cause: 'A weak link, a NAT that forgets connections, a server that ends sessions, a machine that runs out of memory. The reasons are in the journal.',
-    cure: 'revtun-setup logs NAME\nOn the server: sudo journalctl -u ssh -n 100; sudo dmesg | tail\nOf slow links: revtun-setup install NAME --keepalive 15',
+    cure: 'revtun-setup logs NAME\nOn the server: sudo journalctl -u ssh -u sshd -n 100; sudo dmesg | tail\nOf slow links: revtun-setup install NAME --keepalive 15',
   },
   'two-devices': {
     symptom: 'The tunnel drops every second or two, or leads to another machine at times.',

@@ -31,7 +31,7 @@ const WAY = {
   'server-refused': {
     symptom: '"Connection refused": the server is there, and nothing listens on that port.',
     cause: 'sshd does not run, or listens on another port; or a firewall answers with a reset.',
-    cure: 'On the server: systemctl status ssh; sudo ss -ltnp\nAnother port: revtun-setup install NAME --port PORT',
+    cure: 'On the server: systemctl status ssh (RHEL: sshd); sudo ss -ltnp\nAnother port: revtun-setup install NAME --port PORT',
   },
   'server-silent': {
     symptom: '"Connection timed out": no answer at all.',
@@ -46,22 +46,22 @@ const WAY = {
   'server-mute': {
     symptom: '"Connection timed out during banner exchange": the connection is accepted, and then nothing comes.',
     cause: 'The kernel of the server still accepts, but sshd does not get to answer: out of memory, out of disk, stopped. A load balancer with nothing behind it does the same.',
-    cure: "At the server's console: uptime; free -h; systemctl status ssh; sudo systemctl restart ssh (sessions that stand go on)",
+    cure: "At the server's console: uptime; free -h; systemctl status ssh; sudo systemctl restart ssh (sessions that stand go on; RHEL: sshd)",
   },
   'server-closed': {
     symptom: '"Connection closed" or "Connection reset by peer" before ssh gets to the key.',
     cause: 'sshd accepts and gives up at once (a configuration that it cannot read, no host key), or a ban closes the connection: fail2ban, /etc/hosts.deny.',
-    cure: 'On the server: sudo sshd -t; sudo journalctl -u ssh -n 50; sudo fail2ban-client status sshd',
+    cure: 'On the server: sudo sshd -t; sudo journalctl -u ssh -u sshd -n 50; sudo fail2ban-client status sshd',
   },
   'server-busy': {
     symptom: 'Some logins get through and some are closed at once; the server says "Exceeded MaxStartups".',
     cause: 'More logins are under way at once than sshd takes (MaxStartups, 10:30:100 by default): guessers of passwords, or many devices at the same moment.',
-    cure: 'It passes; the tunnel tries again. On the server: sudo journalctl -u ssh -n 100, then a firewall against guessers, or MaxStartups 100:30:300 in sshd_config',
+    cure: 'It passes; the tunnel tries again. On the server: sudo journalctl -u ssh -u sshd -n 100, then a firewall against guessers, or MaxStartups 100:30:300 in sshd_config',
   },
   banned: {
     symptom: 'All logins from this address are closed at once, also with good keys; from another address they work. sshd says "Not allowed at this time".',
     cause: 'sshd (OpenSSH 9.8 and newer, PerSourcePenalties) bans an address whose logins fail again and again. Everybody behind the same router shares it.',
-    cure: 'Find who fails: on the server, sudo journalctl -u ssh | grep -E "penalty|Failed|refused"\nIt ends by itself within 10 min of the last failure. To exempt the address: PerSourcePenaltyExemptList ADDRESS in sshd_config',
+    cure: 'Find who fails: on the server, sudo journalctl -u ssh -u sshd | grep -E "penalty|Failed|refused"\nIt ends by itself within 10 min of the last failure. To exempt the address: PerSourcePenaltyExemptList ADDRESS in sshd_config',
   },
   'host-key-changed': {
     symptom: 'ssh warns: "REMOTE HOST IDENTIFICATION HAS CHANGED!"',
@@ -86,17 +86,17 @@ const WAY = {
   'key-refused': {
     symptom: '"Permission denied (publickey)".',
     cause: 'The server does not accept the key for this account: the line is missing, in the wrong home, in a file that others may write to, or the account may not log in (AllowUsers, a shell that is not there).',
-    cure: 'doctor prints the line to append to ~/.ssh/authorized_keys there. Then on the server: chmod go-w ~ ~/.ssh ~/.ssh/authorized_keys; sudo journalctl -u ssh -n 20\nFor an account of revtun-setup: revtun-setup server add DEVICE --key FILE.pub SERVER',
+    cure: 'doctor prints the line to append to ~/.ssh/authorized_keys there. Then on the server: chmod go-w ~ ~/.ssh ~/.ssh/authorized_keys; sudo journalctl -u ssh -u sshd -n 20\nFor an account of revtun-setup: revtun-setup server add DEVICE --key FILE.pub SERVER',
   },
   'login-silent': {
     symptom: 'The host key is right, and then ssh hangs.',
     cause: 'Something that sshd asks while it lets a person in does not answer: AuthorizedKeysCommand, PAM with LDAP or a second factor, a home directory on a network.',
-    cure: 'On the server: sudo journalctl -u ssh -n 50; time getent passwd USER; uptime',
+    cure: 'On the server: sudo journalctl -u ssh -u sshd -n 50; time getent passwd USER; uptime',
   },
   'login-closed': {
     symptom: 'The key is right, and the connection is closed all the same.',
     cause: "The account has expired, /run/nologin is there (the server is shutting down), PAM says no, or a limit of sessions is reached. An account of revtun-setup takes no more than ten sessions.",
-    cure: 'On the server: sudo journalctl -u ssh -n 50; sudo chage -l USER; ls /run/nologin',
+    cure: 'On the server: sudo journalctl -u ssh -u sshd -n 50; sudo chage -l USER; ls /run/nologin',
   },
   'ssh-option': {
     symptom: 'ssh ends at once: "Bad configuration option" or "Bad SSH2 cipher spec".',

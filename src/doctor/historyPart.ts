@@ -47,5 +47,5 @@ function inWords(drops: readonly Drop[]): string {
 
 const unstable = (said: string, logs: string): Observation => fault(
   'restarts', 'unstable', `The tunnel comes up and drops again and again: ${said}.`,
-  `Its reasons, one by one:\n${logs}\n"Timeout, server not responding" is the line (a weak radio link, a NAT that forgets: look at its power supply and signal); closed by the server is the server (on it: sudo journalctl -u ssh -n 100; dmesg).`,
+  `Its reasons, one by one:\n${logs}\n"Timeout, server not responding" is the line (a weak radio link, a NAT that forgets: look at its power supply and signal); closed by the server is the server (on it: sudo journalctl -u ssh -u sshd -n 100; dmesg).`,
 );

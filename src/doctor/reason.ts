@@ -73,7 +73,16 @@ export async function dropsSince(machine: Machine, scope: Scope, who: Identity, 
 
 async function readJournal(machine: Machine, scope: Scope, who: Identity, unit: string, ...span: string[]): Promise<Entry[]> {
   const { stdout } = await machine.run(journalctlArgv(scope, who, unit, ...span, '-n', '300', '-o', 'json', '--no-pager'), { timeoutMs: 10_000 });
-  return stdout.split('\n').flatMap((line) => (line.startsWith('{') ? [JSON.parse(line) as Entry] : []));
+  return stdout.split('\n').flatMap(readEntry);
+}
+
+/** A journalctl that was ended for its slowness leaves half a line. */
+function readEntry(line: string): Entry[] {
+  try {
+    return line.startsWith('{') ? [JSON.parse(line) as Entry] : [];
+  } catch {
+    return [];
+  }
 }
 
 /** ssh writes its reasons under its own name; of its last words the ones that name a cause count most. */

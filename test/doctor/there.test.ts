@@ -22,6 +22,12 @@ const drops = (...happened: readonly (readonly [number, string])[]) => {
   return dropsSince(machine, 'system', WHO, 'revtun-home.service', new Date(0));
 };
 
+test('half a line of a journalctl that was ended is passed over', async () => {
+  const stdout = `${entries([1, 'start'], [2, 'up'], [3, 'Broken pipe'], [3, 'failed'])}\n${entries([4, 'restart']).slice(0, 30)}`;
+  const machine: Machine = { ...local, run: () => Promise.resolve({ code: 1, stdout, stderr: '', timedOut: true, stopped: false }) };
+  expect(await dropsSince(machine, 'system', WHO, 'revtun-home.service', new Date(0))).toMatchObject([{ lasted: 1000, reason: 'Broken pipe' }]);
+});
+
 test('only what had been up can drop, and a person may restart it', async () => {
   expect(await drops()).toBeUndefined();
   expect(await drops([1, 'start'], [2, 'Connection refused'], [3, 'failed'], [3, 'restart'], [4, 'start'], [5, 'up'], [9, 'stop'], [9, 'start'], [10, 'up'])).toEqual([]);
