@@ -162,4 +162,14 @@ export const HERE = {
     cause: 'Another ssh or autossh on this machine, from a crontab, an rc.local or a service of your own, asks the same server for the same port.',
     cure: 'End what starts it, then the process; then systemctl restart revtun-NAME.service',
   },
+  'port-in-use-here': {
+    symptom: '"bind: Address already in use", "Could not request local forwarding" in the journal, and the service never comes up.',
+    cause: 'Another program of this machine has a port or a socket that the tunnel is to listen on (-L or -D).',
+    cure: 'See which: sudo ss -ltnp\nEnd it, or give the tunnel another port: revtun-setup install NAME -L PORT:HOST:HOSTPORT',
+  },
+  'socket-directory': {
+    symptom: '"unix_listener: cannot bind to path" in the journal, and the service never comes up.',
+    cause: 'The directory of a socket that the tunnel is to make (-L PATH:…) is gone.',
+    cure: 'Make it anew, so that the service may write to it and it outlives a reboot: mkdir -m 1777 /var/lib/revtun-NAME',
+  },
 } as const satisfies Record<string, Explanation>;

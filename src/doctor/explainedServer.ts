@@ -38,9 +38,9 @@ export const SERVER_ADMITS = {
     cure: 'See its own log, at LogLevel VERBOSE: sudo journalctl -u ssh -u sshd -n 50',
   },
   'not-up': {
-    symptom: 'The service fails again and again, while the same login by hand gets all that it asks for.',
-    cause: 'Something on this machine ends it: a drop-in with a time limit, a hook that fails, a watchdog, a limit of memory or processes.',
-    cure: 'revtun-setup logs NAME shows what it says, and systemctl cat revtun-NAME which settings are not from revtun-setup.',
+    symptom: 'The service does not come up, and none of the other findings fits.',
+    cause: 'Something that could not be looked at (without root, or in time), or something on this machine that ends it: a drop-in with a time limit, a hook that fails, a limit of memory or processes.',
+    cure: 'Ask again as root: sudo revtun-setup doctor NAME\nWhat it says: revtun-setup logs NAME\nWhich of its settings are not from revtun-setup: systemctl cat revtun-NAME',
   },
   'made-public': {
     symptom: 'The forwarded port can be reached from everywhere, though it was meant for the server alone.',

@@ -1,5 +1,6 @@
 import { filesPart } from './filesPart.ts';
 import { keyPart, pinnedPart } from './keyPart.ts';
+import { localPortsPart } from './localPortsPart.ts';
 import { diskPart, sshPart, systemdPart } from './machineParts.ts';
 import type { Host, Part } from './patient.ts';
 import { rivalsPart } from './rivalsPart.ts';
@@ -18,4 +19,5 @@ export const INSTALLED: readonly (readonly [string, Part])[] = [
   ['boot', bootPart],
   ['service', servicePart],
   ['rivals', rivalsPart],
+  ['local ports', localPortsPart],
 ];

@@ -5,17 +5,14 @@ import { wayFailure } from '../checks/way.ts';
 import { ExpectedError } from '../errors.ts';
 import { describeForwards } from '../tunnel/tunnel.ts';
 import { formatForward } from '../tunnel/forward.ts';
-import { revtun, systemctlLine } from './cures.ts';
 import { cureFor } from './curesThere.ts';
 import { lookWithoutKey } from './keyless.ts';
-import { fault, type Observation, sound, unsure } from './observation.ts';
+import { type Observation, sound, unsure } from './observation.ts';
 import type { Part, Patient } from './patient.ts';
 import { portTrouble } from './portTrouble.ts';
-import { lastReason } from './reason.ts';
 import { atServer, type Glance, glance, untilDecided } from './seat.ts';
 import { linkOf, tell } from './story.ts';
 import { fightOver } from './twoDevices.ts';
-import { readUnit } from './unitFacts.ts';
 
 /**
  * From the server's name to the permission to forward: one login with the service's own configuration. Only where that
@@ -55,7 +52,7 @@ async function attemptSteadily(patient: Patient, publicKey: string): Promise<{ s
 /** Milliseconds: an attempt of the service's own that is under way decides itself, or goes on hanging. */
 const DECIDING = 1000;
 /** Milliseconds: after a refusal the service pauses for 4.5 s. */
-const COMING_UP = 10_000;
+const COMING_UP = 6000;
 
 /** @returns undefined where the key is another's */
 async function keyForUse({ machine, tunnel }: Patient): Promise<string | undefined> {
@@ -100,32 +97,10 @@ async function* granted(patient: Patient, { state }: Glance): AsyncGenerator<Obs
   }
   yield sound('forward', `${forwards}: the server grants it`);
   if (state === 'down') return false;
-  const failures = await failuresUntilUp(patient);
-  if (failures === 'up') {
+  if ((await untilDecided(patient, COMING_UP)).state === 'up') {
     yield sound('service', 'it came up while this was looked at');
     return true;
   }
-  yield (await fightOver(patient)) ?? (await notUp(patient, failures));
+  yield (await fightOver(patient)) ?? unsure('service', 'the server grants all that it needs, and yet it is not up');
   return false;
-}
-
-/** Waits for it, at most until it has failed twice beside a login of ours that was granted all. @returns how often it failed */
-async function failuresUntilUp(patient: Patient): Promise<'up' | number> {
-  const restarts = async () => Number((await readUnit(patient))?.NRestarts ?? 0);
-  const before = await restarts();
-  for (let waited = 0; waited < COMING_UP; waited += COMING_UP / 4) {
-    if ((await untilDecided(patient, COMING_UP / 4)).state === 'up') return 'up';
-    if ((await restarts()) - before >= 2) break;
-  }
-  return (await restarts()) - before;
-}
-
-/** Once may be the doing of our own login, which had the port for a moment. */
-async function notUp({ machine, who, installed }: Patient, failures: number): Promise<Observation> {
-  const { unit } = installed.places;
-  const reason = await lastReason(machine, installed.scope, who, unit);
-  const because = reason === undefined ? '' : `; last reason: ${reason}`;
-  if (failures < 2) return unsure('service', `the server grants all that it needs, and yet it is not up${because}`);
-  const about = { who, installed };
-  return fault('service', 'not-up', `The server grants all that it needs, and yet ${unit} fails again and again${because}.`, `Something on this machine ends it. See what it says, and which of its settings are not from revtun-setup:\n${revtun(about, 'logs')}\n${systemctlLine(about, 'cat')}`);
 }

@@ -23,6 +23,12 @@ export async function findTraces(machine: Machine, scope: Scope, who: Identity):
   return traces;
 }
 
+/** What an install leaves whose new key the server has yet to admit. To take that away would make the admission worthless. */
+async function holdsOnlyKey(machine: Machine, directory: string): Promise<boolean> {
+  const names = await machine.list(directory);
+  return names.includes('key') && names.every((one) => one === 'key' || one === 'key.pub');
+}
+
 /** Says what is wrong with one that cannot be read back. */
 export const tracePart = (installed: Trace): Part<Host> => async function* ({ machine, who }) {
   const about = { who, installed };
@@ -34,7 +40,9 @@ export const tracePart = (installed: Trace): Part<Host> => async function* ({ ma
   const stat = await machine.stat(places.unitFile);
   const text = stat?.kind === 'file' ? ((await machine.read(places.unitFile))?.toString() ?? '') : undefined;
   const again = `Install it again with its flags, or take the rest away:\n${revtun(about, 'install')} …\n${revtun(about, 'uninstall')}`;
-  if (stat === undefined) {
+  if (stat === undefined && (await holdsOnlyKey(machine, places.directory))) {
+    yield fault('unit', 'half-installed', `${name} is not installed yet: its key was made, and waits to be admitted on the server.`, `Let the server admit the key whose public half is in\n  ${places.generatedKey}.pub\nThen install it again with its flags; it takes this key:\n${revtun(about, 'install')} …`);
+  } else if (stat === undefined) {
     yield fault('unit', 'half-installed', `${places.directory} is there, but no ${places.unit}: an installation did not come to its end, or somebody removed the unit.`, again);
   } else if (await isMask(machine, places.unitFile)) {
     yield fault('unit', 'unit-masked', `${places.unit} is masked: in place of the unit there is a link to /dev/null, and systemd starts it no more.`, `${systemctlLine(about, 'unmask')}\nThen install it again with its flags:\n${revtun(about, 'install')} …`);

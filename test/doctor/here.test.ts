@@ -4,6 +4,8 @@ import { examine } from '../../src/doctor/examine.ts';
 import { filesPart } from '../../src/doctor/filesPart.ts';
 import { INSTALLED } from '../../src/doctor/here.ts';
 import { inTime } from '../../src/doctor/inTime.ts';
+import { lastWord } from '../../src/doctor/lastWord.ts';
+import { localPortsPart } from '../../src/doctor/localPortsPart.ts';
 import { keyPart, pinnedPart } from '../../src/doctor/keyPart.ts';
 import { diskPart, sshPart, systemdPart } from '../../src/doctor/machineParts.ts';
 import type { Observation } from '../../src/doctor/observation.ts';
@@ -11,6 +13,8 @@ import type { Part } from '../../src/doctor/patient.ts';
 import { bootPart, servicePart } from '../../src/doctor/servicePart.ts';
 import { findTraces, tracePart } from '../../src/doctor/traces.ts';
 import { unitPart } from '../../src/doctor/unitPart.ts';
+import type { Machine } from '../../src/machine/machine.ts';
+import { parseForward } from '../../src/tunnel/forward.ts';
 import { exampleTunnel } from '../tunnel/example.ts';
 import { ann, headline, hostOf, type Known, machineOf, patientOf, root, seen, shows } from './patients.ts';
 
@@ -161,7 +165,8 @@ describe('the unit and its files:', () => {
 describe('what is left of a tunnel:', () => {
   const directory = { '/etc/revtun/home': { kind: 'directory' as const } };
   test.each<[string, Known, string]>([
-    ['files without a unit', { files: directory }, 'half-installed'],
+    ['files without a unit', { files: { ...directory, '/etc/revtun/home/ssh_config': '' } }, 'half-installed'],
+    ['a new key without a unit', { files: { ...directory, '/etc/revtun/home/key': '', '/etc/revtun/home/key.pub': '' } }, 'half-installed'],
     ['an empty unit', { files: { ...directory, [UNIT]: '' } }, 'half-installed'],
     ['a unit with a damaged record', { files: { ...directory, [UNIT]: '# Written by revtun-setup 0.1.0.\n' } }, 'record-damaged'],
     ['a unit of somebody else', { files: { ...directory, [UNIT]: '[Service]\n' } }, 'unit-altered'],
@@ -171,6 +176,36 @@ describe('what is left of a tunnel:', () => {
     const [trace] = await findTraces(machineOf(known), 'system', root);
     expect([trace?.name, await headline(tracePart(trace!), hostOf(known))]).toEqual(['home', expected]);
   });
+});
+
+test('a key that waits to be admitted on the server is not told to be taken away', async () => {
+  const files = { '/etc/revtun/home': { kind: 'directory' as const }, '/etc/revtun/home/key': '', '/etc/revtun/home/key.pub': '' };
+  const cureOf = async (known: Known) => (await seen(tracePart((await findTraces(machineOf(known), 'system', root))[0]!), hostOf(known))).observations[0]?.cure;
+  expect(await cureOf({ files })).toMatch(/^Let the server admit the key[^]*key\.pub\n(?![^]*uninstall)/);
+  expect(await cureOf({ files: { ...files, '/etc/revtun/home/known_hosts': '' } })).toContain('uninstall');
+});
+
+describe('a port that -L is to listen on', () => {
+  const patient = (state: string, outcome: 'connected' | 'refused') => {
+    const well = patientOf(system({ ActiveState: state }));
+    const dial: Machine['dial'] = () => Promise.resolve(outcome === 'connected' ? { outcome, banner: '' } : { outcome, reason: 'refused' });
+    return { ...well, machine: { ...well.machine, dial }, tunnel: { ...well.tunnel, forwards: [...well.tunnel.forwards, parseForward('local', '8080:intra.test:80')] } };
+  };
+  test.each([
+    ['activating', 'connected', 'port-in-use-here'],
+    ['activating', 'refused', 'ok'],
+    ['active', 'connected', 'ok'],
+  ] as const)('service %s, port %s: %s', async (state, outcome, expected) => {
+    expect(await headline(localPortsPart, patient(state, outcome))).toBe(expected);
+  });
+});
+
+test.each([
+  ['active', undefined],
+  ['activating', 'not-up'],
+  ['failed', 'not-up'],
+])('in the end, a tunnel whose service is %s', async (state, expected) => {
+  expect((await lastWord(patientOf(system({ ActiveState: state })), 300))?.finding).toBe(expected);
 });
 
 describe('the key and the pinned host keys:', () => {

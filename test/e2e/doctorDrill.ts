@@ -149,11 +149,15 @@ export function expectHeadline(answer: Answer, finding: string): void {
   expect(answer.seconds).toBeLessThan(20);
 }
 
-/** No fault; what could not be looked at may be said. */
-export function expectHealthy(answer: Answer): void {
+/** Links that a healthy tunnel is seen to have by whoever may use its key. */
+const SEEN = ['service', 'login', 'forward', 'far end'];
+
+/** No fault, and everything that matters was seen; to others than its owner, what could not be looked at may be said. */
+export function expectHealthy(answer: Answer, asOwner = true): void {
   const said = transcript(answer);
-  expect({ said, code: answer.code, finding: answer.finding, faults: answer.checks.filter(({ level }) => level === 'fault') })
-    .toEqual({ said, code: 0, finding: null, faults: [] });
+  const isSeen = (link: string) => answer.checks.some(({ check, level }) => check === link && level === 'ok');
+  expect({ said, code: answer.code, finding: answer.finding, faults: answer.checks.filter(({ level }) => level === 'fault'), seen: SEEN.filter(isSeen) })
+    .toEqual({ said, code: 0, finding: null, faults: [], seen: asOwner ? SEEN : expect.anything() });
   expect(answer.seconds).toBeLessThan(20);
 }
 

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, expect, jest, test } from '@jest/globals';
-import { spawnRunning, tiedToUs } from '../lab/child.ts';
 import { waitFor } from '../lab/waitFor.ts';
 import { expectHealthy, startDoctorDrill } from './doctorDrill.ts';
 import { acceptKeys } from './doctorMeans.ts';
@@ -36,8 +35,7 @@ afterAll(() => world?.dispose());
 
 test('a hundred looks at healthy tunnels find nothing, on a machine that is busy', async () => {
   const drill = await startDoctorDrill(world);
-  // Four at a time are work enough for two processors; this one does not even pause.
-  const busy = spawnRunning(tiedToUs(['sh', '-c', 'while :; do :; done']));
+  // Five at a time are more work than two processors can do at once.
   let asked = 0;
   const askOnAndOn = async () => {
     while (asked < 100) {
@@ -46,17 +44,12 @@ test('a hundred looks at healthy tunnels find nothing, on a machine that is busy
       expectHealthy(await drill.doctor([name], asOwner(name)));
     }
   };
-  try {
-    const ends = await Promise.allSettled(Array.from({ length: 4 }, () => askOnAndOn().catch((error: unknown) => {
-      asked = Infinity;
-      throw error;
-    })));
-    for (const end of ends) if (end.status === 'rejected') throw end.reason;
-    expect(asked).toBe(100);
-  } finally {
-    busy.signal('SIGKILL');
-    await busy.exited;
-  }
+  const ends = await Promise.allSettled(Array.from({ length: 5 }, () => askOnAndOn().catch((error: unknown) => {
+    asked = Infinity;
+    throw error;
+  })));
+  for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  expect(asked).toBe(100);
 });
 
 test.each(['device', 'server'] as const)('nor do they once the %s has booted and the tunnels are up again', async (booted) => {

@@ -1,3 +1,4 @@
+import { CATALOGUE } from '../../doctor/catalogue.ts';
 import type { Observation } from '../../doctor/observation.ts';
 import { AlreadyTold, failed } from '../../errors.ts';
 import type { Draft } from '../../input/fields.ts';
@@ -40,7 +41,7 @@ export function conclude(context: Context, subject: Installed | undefined, seen:
   const problem = failed(cause.finding!, cause.says, cause.cure);
   output.notice(`\n${cause.finding}: ${cause.says}`);
   if (problem.hint !== '') output.notice(problem.hint);
-  output.progress(`More of it: revtun-setup doctor --explain ${cause.finding}`);
+  if (Object.hasOwn(CATALOGUE, cause.finding!)) output.progress(`More of it: revtun-setup doctor --explain ${cause.finding}`);
   output.object({ ok: false, ...answer, error: { code: problem.id, message: problem.message, hint: problem.hint } });
   throw new AlreadyTold(problem);
 }

@@ -2,6 +2,7 @@ import { readFacts } from '../../checks/facts.ts';
 import { examine, TIME_FOR_ALL } from '../../doctor/examine.ts';
 import { INSTALLED, MACHINE } from '../../doctor/here.ts';
 import { inTime } from '../../doctor/inTime.ts';
+import { lastWord } from '../../doctor/lastWord.ts';
 import type { Observation } from '../../doctor/observation.ts';
 import type { Host, Patient } from '../../doctor/patient.ts';
 import { THERE_AND_BACK } from '../../doctor/there.ts';
@@ -36,8 +37,12 @@ export async function findSubject(context: Context, name: string | undefined, dr
   }
 }
 
+/** Milliseconds from the beginning in which a tunnel that is on its way may come up. */
+const PATIENCE = TIME_FOR_ALL - 3000;
+
 /** Looks at all of it, telling each link as it is seen. @throws ExpectedError when cancelled */
 export async function examination(context: Context, subject: Installed | undefined): Promise<readonly Observation[]> {
+  const began = performance.now();
   const outOfTime = AbortSignal.timeout(TIME_FOR_ALL);
   const signal = AbortSignal.any([context.signal, outOfTime]);
   const machine = inTime(context.machine, signal);
@@ -48,7 +53,12 @@ export async function examination(context: Context, subject: Installed | undefin
     tell(context, observation);
   }
   if (context.signal.aborted) throw cancelled();
-  return seen;
+  if (!subject?.tunnel || causeIn(seen)) return seen;
+  // Past the time for all of it, too: what systemd has to say of it takes no more than a moment.
+  const patient: Patient = { ...host, machine: context.machine, signal: context.signal, installed: subject, tunnel: subject.tunnel };
+  const last = await lastWord(patient, PATIENCE - (performance.now() - began));
+  if (last) tell(context, last);
+  return last ? [...seen, last] : seen;
 }
 
 async function* look(host: Host, subject: Installed | undefined, outOfTime: AbortSignal): AsyncGenerator<Observation> {
