@@ -123,7 +123,7 @@ describe('on this very machine', () => {
   async function expectGone(stdout: string): Promise<void> {
     const { steps } = JSON.parse(stdout) as { steps: string[] };
     const folders = /^gone: (\S+), (\S+), /.exec(steps.at(-1) ?? '')?.slice(1) ?? [];
-    expect(folders).toEqual([expect.stringContaining('/revtun-'), expect.stringContaining('/revtun-')]);
+    expect(folders).toEqual([expect.stringContaining('/revtun_'), expect.stringContaining('/revtun_')]);
     expect(folders.filter((folder) => existsSync(folder))).toEqual([]);
     const groups = (await execute(['find', '/sys/fs/cgroup', '-name', 'revtun-demo-*'])).stdout.split('\n');
     // Another test may show a demo at this very moment.
