@@ -31,7 +31,10 @@ export async function startRows<Name extends string>(world: World<Name>, tunnels
   }
   const { device } = world;
   return {
-    expectHealth: async (tunnel) => expectHealthy(await drills[tunnel]!.doctor()),
+    expectHealth: async (tunnel) => {
+      await waitFor(async () => (await stateOf(`revtun-${tunnel}.service`)) === 'active', { what: `${tunnel} to be up`, timeoutMs: 60_000 });
+      expectHealthy(await drills[tunnel]!.doctor());
+    },
     expectFinding,
   };
 
