@@ -122,4 +122,10 @@ describe('an uninstall that is killed', () => {
     await world.revtun(['uninstall', 'home']);
     untouched();
   });
+
+  test('right before its last step leaves a folder that the next one takes away', async () => {
+    await world.device.succeed(['mkdir', '-m', '755', '/etc/revtun']);
+    expect((await world.revtun(['uninstall', '--all'])).code).toBe(0);
+    untouched();
+  });
 });

@@ -96,7 +96,11 @@ async function removeOne(context: Context, installed: Installed, draft: Draft): 
 /** What goes when no tunnel of the scope remains. */
 async function sayFarewell(context: Context, scope: Scope, installed: readonly Installed[], draft: Draft): Promise<string[]> {
   const { machine, who } = context;
-  return carryOut(context, planFarewell(scope, await readShared(machine, who), who.userName, installed.some(({ lingering }) => lingering)), draft);
+  const steps = planFarewell(scope, await readShared(machine, who), who.userName, installed.some(({ lingering }) => lingering));
+  // A run that was killed right before its last step left it, and with it no tunnel by which it would be found.
+  const { ours } = placesOf(scope, 'x', who.home);
+  const isLeft = draft.dryRun !== true && (await machine.stat(ours))?.kind === 'directory' && (await machine.list(ours)).length === 0;
+  return carryOut(context, [...(isLeft ? [{ kind: 'remove-directory', path: ours } as const] : []), ...steps], draft);
 }
 
 /** @returns the steps that were done, or that a dry run would do */
