@@ -109,7 +109,7 @@ describe('people', () => {
   test('are told once that it went down, and once that it is back, however often it tried in between', async () => {
     const began = await Promise.all(tunnels.map(sinceNow));
     // Each attempt is cut short, or ten of them would take a minute.
-    const hasty = '[Service]\nTimeoutStartSec=500ms\nRestartSec=50ms\n';
+    const hasty = '[Service]\nTimeoutStartSec=1500ms\nRestartSec=50ms\n';
     await world.device.writeFile('/run/systemd/user/revtun-mine.service.d/hasty.conf', hasty);
     for (const host of hosts()) await host.writeFile('/run/systemd/system/revtun-home.service.d/hasty.conf', hasty);
     await forEach((tunnel) => systemctl(tunnel, 'daemon-reload'));
