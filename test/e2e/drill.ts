@@ -66,10 +66,14 @@ find /etc/ssh/sshd_config /etc/ssh/sshd_config.d -type f -newercm /run/sshd.pid`
 
 const TRACES = `ls -d /run/revtun-restore* 2>/dev/null; systemctl list-units --all --no-legend 'revtun-*'; find /etc /usr/local -name '.revtun-*'; true`;
 
-/** Kills every session of sshd but those with the given ids, as a crash or a router would: nobody says goodbye. */
+/**
+ * Kills every session of sshd but those with the given ids, as a crash or a router would: nobody says goodbye. One that
+ * ends by itself in the meantime is as good.
+ */
 const KILL_OTHERS = `
+main=$(systemctl show -p MainPID --value ssh.service)
 for pid in $(pgrep -x 'sshd|sshd-session|sshd-auth'); do
-  case " $* $(systemctl show -p MainPID --value ssh.service) " in *" $pid "*) ;; *) kill -KILL "$pid";; esac
+  case " $* $main " in *" $pid "*) ;; *) kill -KILL "$pid" || true;; esac
 done`;
 
 export async function startDrill({ admin, server, login, includes }: DrillPlan): Promise<Drill> {
