@@ -5,6 +5,7 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { start, tiedToUs } from './child.ts';
 import { disposable } from './cleanup.ts';
+import { cheapKeyExchange } from './keyExchange.ts';
 import { makeKey, type Key, type KeyType } from './keys.ts';
 import { freshFolder } from './paths.ts';
 import { childrenOf, descendantsOf, isAlive, signalProcess } from './processTree.ts';
@@ -177,6 +178,7 @@ function configText({ address, port, authorizedKeysPath, hostKeys, extra }: Conf
     'MaxStartups 1000',
     'UseDNS no',
     'Subsystem sftp internal-sftp',
+    cheapKeyExchange,
     ...extra.slice(end),
     '',
   ].join('\n');
