@@ -93,7 +93,7 @@ export async function openTerminal(options: TerminalOptions): Promise<Terminal> 
             last = await screen();
             return (typeof text === 'string' ? last.includes(text) : text.test(last)) && last;
           },
-          { timeoutMs, everyMs: 20 },
+          { timeoutMs },
         );
       } catch {
         throw new Error(`waited ${timeoutMs} ms in vain for ${String(text)}; the screen shows:\n${last}`);
