@@ -1,14 +1,4 @@
-# What devices would meet, for root: sh -c THIS sh PORT ACCOUNT…. Each part is a line of a name and its bytes in base64.
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-LC_ALL=C
-export PATH LC_ALL
-
-part() {
-  printf '%s ' "$1"
-  shift
-  "$@" 2>/dev/null | base64 | tr -d '\n'
-  echo
-}
+# What devices would meet, for root: sh -c THIS sh PORT ACCOUNT….
 # As a login from outside would be met: a documentation address (RFC 5737) is nobody's.
 effective() { sshd -T -C "user=$1,host=192.0.2.1,addr=192.0.2.1,laddr=192.0.2.2,lport=$port"; }
 # Lines of "FILE NUL NUMBER:line".

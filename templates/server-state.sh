@@ -1,17 +1,6 @@
 # What is to be known of a server's end, for root: sh -c THIS sh PATH…, where the last PATH is the directory of keys.
-# Each part is a line of a name and its bytes in base64, so that no file and no name can pass for another part.
 # However many devices there are, no program is started for each.
-PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-LC_ALL=C
-export PATH LC_ALL
 umask 077
-
-part() {
-  printf '%s ' "$1"
-  shift
-  "$@" 2>/dev/null | base64 | tr -d '\n'
-  echo
-}
 
 # A version that knows no -V says its own all the same.
 openssh() { sshd -V 2>&1; }

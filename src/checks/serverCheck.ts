@@ -1,9 +1,9 @@
 import type { Machine } from '../machine/machine.ts';
-import { template } from '../package.ts';
 import { expectedSettings } from '../server/content.ts';
 import { type Device, deviceOf, isPublicDevice, keyFileOf } from '../server/device.ts';
 import { SERVER } from '../server/places.ts';
-import { type Account, DEVICE_COMMENT, DEVICE_UIDS, parseParts, parseSettings, type ServerState } from '../server/state.ts';
+import { parseParts, partsScript } from '../server/parts.ts';
+import { type Account, DEVICE_COMMENT, DEVICE_UIDS, parseSettings, type ServerState } from '../server/state.ts';
 import { conditionalLines, overridingLine, placeOf, readLines, type SshdLine } from './sshdLines.ts';
 import { matchesPatterns } from './sshdPatterns.ts';
 
@@ -63,7 +63,7 @@ const devicesAmong = ({ accounts }: ServerState) => [...accounts.values()].filte
 async function look(machine: Machine, state: ServerState, ours: readonly Account[]) {
   const run = async (accounts: readonly Account[]) => {
     const names = accounts.map(({ name }) => name);
-    const { stdout } = await machine.run(['sh', '-c', template('server-check.sh'), 'sh', state.settings.get('port')?.[0] ?? '22', ...names], { timeoutMs: 60_000 });
+    const { stdout } = await machine.run(['sh', '-c', partsScript('check'), 'sh', state.settings.get('port')?.[0] ?? '22', ...names], { timeoutMs: 60_000 });
     return { asked: accounts, parts: parseParts(stdout) };
   };
   if (ours.length <= MOST_ACCOUNTS) return run(ours);
@@ -154,7 +154,7 @@ function checkStartups({ settings, devices }: ServerState): ServerFinding[] {
 async function checkFirewall(machine: Machine, { devices }: ServerState): Promise<ServerFinding[]> {
   const exposed = devices.filter(isPublicDevice);
   if (exposed.length === 0) return [];
-  const parts = parseParts((await machine.run(['sh', '-c', template('server-firewall.sh')], { timeoutMs: 60_000 })).stdout);
+  const parts = parseParts((await machine.run(['sh', '-c', partsScript('firewall')], { timeoutMs: 60_000 })).stdout);
   const has = (name: string, pattern: RegExp) => pattern.test(parts.get(name) ?? '');
   const [ufw, firewalld] = [has('ufw', /^Status: active/), has('firewalld', /^running/)];
   if (!ufw && !firewalld && !has('closed', /./)) return [ok('firewall', 'no firewall of the server itself closes the public ports; one in front of it cannot be seen from here')];

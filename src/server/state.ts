@@ -1,9 +1,9 @@
 import { dirname } from 'node:path';
 import { failed } from '../errors.ts';
 import type { FileStat, Machine } from '../machine/machine.ts';
-import { template } from '../package.ts';
 import { isDeviceAccount } from '../tunnel/tunnel.ts';
 import { accountOf, type Device, readKeyFile } from './device.ts';
+import { parseParts, partsScript } from './parts.ts';
 import { SERVER } from './places.ts';
 import { type Connection, type Listener, readSockets, type ServerClock } from './sockets.ts';
 
@@ -90,7 +90,7 @@ const READING_LIMIT = 60_000;
 
 /** Reads all of it in one run of one script. @throws ExpectedError where there is no sshd, or not root's rights */
 export async function readServer(machine: Machine): Promise<ServerState> {
-  const { code, stdout, stderr, timedOut } = await machine.run(['sh', '-c', template('server-state.sh'), 'sh', ...WATCHED], { timeoutMs: READING_LIMIT });
+  const { code, stdout, stderr, timedOut } = await machine.run(['sh', '-c', partsScript('state'), 'sh', ...WATCHED], { timeoutMs: READING_LIMIT });
   if (code !== 0 || timedOut) throw failed('server-unreadable', `The server cannot be looked at: ${timedOut ? `no end after ${READING_LIMIT / 1000} s` : stderr.trim() || `exit code ${code}`}`);
   return parseServer(stdout);
 }
@@ -141,14 +141,6 @@ export function parseServer(printed: string): ServerState {
     firstEphemeralPort: Number.parseInt(part('ephemeral'), 10) || 32_768,
     now: new Date(clock.now * 1000),
   };
-}
-
-/** Lines of a name and its bytes in base64, as our scripts print them. */
-export function parseParts(printed: string): ReadonlyMap<string, string> {
-  return new Map(printed.split('\n').flatMap((line): [string, string][] => {
-    const blank = line.lastIndexOf(' ');
-    return blank === -1 ? [] : [[line.slice(0, blank), Buffer.from(line.slice(blank + 1), 'base64').toString()]];
-  }));
 }
 
 /** Lines of `KEYWORD VALUE`, as `sshd -T` prints them; a keyword with several values has several lines. */

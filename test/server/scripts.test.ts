@@ -4,17 +4,20 @@ import { join } from 'node:path';
 import { template } from '../../src/package.ts';
 import { deviceScript, restoreScript } from '../../src/server/content.ts';
 import { renderKeyFile } from '../../src/server/device.ts';
+import { partsScript } from '../../src/server/parts.ts';
 import { execute, succeed } from '../lab/child.ts';
 import { freshFolder } from '../lab/paths.ts';
 import { labIsUsable } from '../lab/requirements.ts';
 
 const SHELLS = ['dash', 'bash --posix'];
+const LOOKING = ['state', 'check', 'firewall'] as const;
 
 const folder = freshFolder();
 beforeAll(() => {
   chmodSync(folder, 0o755);
   writeFileSync(join(folder, 'device'), deviceScript());
-  for (const name of ['reload', 'state']) writeFileSync(join(folder, name), template(`server-${name}.sh`));
+  writeFileSync(join(folder, 'reload'), template('server-reload.sh'));
+  for (const name of LOOKING) writeFileSync(join(folder, name), partsScript(name));
   writeFileSync(join(folder, 'restore'), restoreScript(['/etc/ssh/sshd_config', "/etc/ssh/it's new", '/etc/ssh/link'], 'echo reload >>/run/reloads'));
   // The real one, a second long.
   writeFileSync(join(folder, 'hasty'), restoreScript(['/etc/ssh/sshd_config'], 'echo reload >>/run/reloads').replaceAll('sleep 60', 'sleep 2'));
@@ -23,7 +26,7 @@ beforeAll(() => {
 });
 afterAll(() => rmSync(folder, { recursive: true }));
 
-test.each(['device', 'restore', 'reload', 'state'])('shellcheck has nothing against the script: %s', async (name) => {
+test.each(['device', 'restore', 'reload', ...LOOKING])('shellcheck has nothing against the script: %s', async (name) => {
   const checked = await execute(['shellcheck', '-s', 'sh', join(folder, name)]);
   if (checked.code === 127 && process.env['CI'] === undefined) return;
   expect(checked).toMatchObject({ code: 0, stdout: '' });
