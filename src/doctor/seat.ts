@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { withWorkbench, type Terms, type Workbench } from '../checks/workbench.ts';
+import { lookUntil } from '../machine/lookUntil.ts';
 import { systemctl } from '../unit/systemctl.ts';
 import { hostKeyLines } from '../unit/render.ts';
 import { hurried } from './inTime.ts';
@@ -42,11 +42,5 @@ export async function glance({ machine, who, installed: { scope, places } }: Pat
 }
 
 /** Waits while it is on its way up. @param patience milliseconds */
-export async function untilDecided(patient: Patient, patience: number): Promise<Glance> {
-  let seen = await glance(patient);
-  for (let waited = 0; seen.state === 'connecting' && waited < patience && !patient.signal.aborted; waited += 250) {
-    await sleep(250);
-    seen = await glance(patient);
-  }
-  return seen;
-}
+export const untilDecided = (patient: Patient, patience: number): Promise<Glance> =>
+  lookUntil(({ state }) => state !== 'connecting', () => glance(patient), { limit: patience, every: 250, signal: patient.signal });

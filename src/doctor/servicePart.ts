@@ -1,10 +1,10 @@
-import { setTimeout as sleep } from 'node:timers/promises';
+import { lookUntil } from '../machine/lookUntil.ts';
 import { readShared } from '../plan/present.ts';
 import { mendIt, systemctlLine } from './cures.ts';
 import { fault, type Observation, sound, unsure } from './observation.ts';
 import type { Part, Patient } from './patient.ts';
 import { lastReason } from './reason.ts';
-import { formatDuration, readState } from './state.ts';
+import { formatDuration, readState, type ServiceState } from './state.ts';
 import { exitStatus, readSettled, readUnit, type UnitFacts } from './unitFacts.ts';
 
 /** Whether it comes back after a reboot, and stays after a logout. */
@@ -58,13 +58,10 @@ async function describe(patient: Patient, unit: UnitFacts): Promise<Observation>
 }
 
 async function running(patient: Patient): Promise<Observation> {
-  const { machine, who, installed } = patient;
-  let { outdated, since, state } = await readState(machine, who, installed);
+  const { machine, who, installed, signal } = patient;
   // An installation elsewhere restarts it a moment after it has written the unit.
-  for (let looks = 0; outdated && looks < 6; looks += 1) {
-    await sleep(RESTARTING / 6);
-    ({ outdated, since, state } = await readState(machine, who, installed));
-  }
+  const isCurrent = (now: ServiceState) => !now.outdated;
+  const { outdated, since, state } = await lookUntil(isCurrent, () => readState(machine, who, installed), { limit: RESTARTING, every: 250, signal });
   if (state !== 'up') return unsure('service', 'it is just being restarted');
   if (outdated) {
     return fault('service', 'outdated', `${installed.places.unit} runs with its former settings, until it is restarted.`,

@@ -1,5 +1,5 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { ExpectedError } from '../errors.ts';
+import { lookUntil } from '../machine/lookUntil.ts';
 import { systemctl } from '../unit/systemctl.ts';
 import { hurried } from './inTime.ts';
 import { SYSTEMD_LIMIT } from './machineParts.ts';
@@ -26,21 +26,12 @@ export async function readUnit({ machine, who, installed: { scope, places } }: P
   }
 }
 
-/** Milliseconds. */
-const EVERY = 250;
-
 /**
  * Looks until it is as it should be or the time is over: what somebody else is changing at this moment is no fault.
  * @param patience milliseconds
  */
-export async function readSettled(patient: Patient, isSettled: (unit: UnitFacts) => boolean, patience: number): Promise<UnitFacts | undefined> {
-  let unit = await readUnit(patient);
-  for (let waited = 0; unit && !isSettled(unit) && waited < patience && !patient.signal.aborted; waited += EVERY) {
-    await sleep(EVERY);
-    unit = await readUnit(patient);
-  }
-  return unit;
-}
+export const readSettled = (patient: Patient, isSettled: (unit: UnitFacts) => boolean, patience: number): Promise<UnitFacts | undefined> =>
+  lookUntil((unit) => !unit || isSettled(unit), () => readUnit(patient), { limit: patience, every: 250, signal: patient.signal });
 
 /** What the last start ended with: a number from 200 on says which of the unit's settings systemd could not put into force (systemd.exec(5)). */
 export const exitStatus = ({ ExecStart }: UnitFacts) => Number(/; code=exited ; status=(\d+)/.exec(ExecStart)?.[1] ?? 0);

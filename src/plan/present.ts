@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { lookUntil } from '../machine/lookUntil.ts';
 import { type Identity, type FileStat, type Machine, TEMPORARY_FILE } from '../machine/machine.ts';
 import type { Scope } from '../tunnel/tunnel.ts';
 import { formerCopies, type Places } from '../unit/places.ts';
@@ -83,13 +83,12 @@ const SETTLING = 3000;
 
 async function readService(machine: Machine, scope: Scope, places: Places, who: Identity): Promise<PresentService> {
   const systemd = systemctl(machine, scope, who);
-  const look = () => systemd.show(places.unit, ['ActiveState', 'SubState', 'UnitFileState', 'NeedDaemonReload', 'ControlGroup']);
-  let found = await look();
   // A start that is under way (a killed run may have left it) decides itself within a moment: then what is seen is true.
-  for (let waited = 0; found.ActiveState === 'activating' && found.SubState === 'start' && waited < SETTLING; waited += 200) {
-    await sleep(200);
-    found = await look();
-  }
+  const found = await lookUntil(
+    ({ ActiveState, SubState }) => ActiveState !== 'activating' || SubState !== 'start',
+    () => systemd.show(places.unit, ['ActiveState', 'SubState', 'UnitFileState', 'NeedDaemonReload', 'ControlGroup']),
+    { limit: SETTLING, every: 200 },
+  );
   const running = found.ControlGroup === '' ? undefined : await runningSsh(machine, found.ControlGroup, places);
   return {
     activeState: found.ActiveState || 'inactive',
