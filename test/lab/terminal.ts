@@ -93,7 +93,8 @@ export async function openTerminal(options: TerminalOptions): Promise<Terminal> 
             last = await screen();
             return (typeof text === 'string' ? last.includes(text) : text.test(last)) && last;
           },
-          { timeoutMs },
+          // Closely: a key that is pressed at this sight has to arrive before the next thing happens.
+          { timeoutMs, everyMs: 20 },
         );
       } catch {
         throw new Error(`waited ${timeoutMs} ms in vain for ${String(text)}; the screen shows:\n${last}`);
