@@ -1,5 +1,6 @@
 import { ExitCode, ExpectedError, failed } from '../errors.ts';
 import { type Forward, formatForward } from '../tunnel/forward.ts';
+import { deviceOf } from '../server/device.ts';
 import { authorizedKeysLine, isDeviceAccount, remoteForwards, serverOf, type Tunnel } from '../tunnel/tunnel.ts';
 import { type Leg, legsOf, loginOf } from './journey.ts';
 import { refusalBy } from './holder.ts';
@@ -82,8 +83,8 @@ function keyRefused(tunnel: Tunnel, legs: readonly Leg[], publicKey: string, err
       `Append this line to ~/.ssh/authorized_keys at the jump host ${loginOf(hop)}, then run this again:\nrestrict,port-forwarding,permitopen="${behind.host}:${behind.port ?? 22}" ${publicKey}`,
     );
   }
-  const device = tunnel.user.replace(/^revtun-/, '');
-  if (isDeviceAccount(tunnel.user)) {
+  const device = deviceOf(tunnel.user);
+  if (device !== undefined) {
     return new ExpectedError(
       ExitCode.personNeeded, 'key-refused', error.message,
       `Whoever administers ${tunnel.host} can admit this key (the line below, in a file): revtun-setup server add ${device} --key FILE.pub ${tunnel.host}\n${publicKey}`,
