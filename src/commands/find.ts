@@ -1,14 +1,12 @@
 import { notFound, usage } from '../errors.ts';
 import type { Draft } from '../input/fields.ts';
 import type { Scope } from '../tunnel/tunnel.ts';
-import { findInstalled, type Installed } from '../unit/installed.ts';
+import { findInstalled, findInstalledAnywhere, type Installed } from '../unit/installed.ts';
 import type { Context } from './context.ts';
 
 /** Every installed tunnel of the scope that is said, or of both. */
-export async function findAll({ machine, who }: Pick<Context, 'machine' | 'who'>, scope: Scope | undefined): Promise<Installed[]> {
-  const scopes = scope === undefined ? (['system', 'user'] as const) : [scope];
-  return (await Promise.all(scopes.map((one) => findInstalled(machine, one, who)))).flat();
-}
+export const findAll = ({ machine, who }: Pick<Context, 'machine' | 'who'>, scope: Scope | undefined): Promise<Installed[]> =>
+  (scope === undefined ? findInstalledAnywhere(machine, who) : findInstalled(machine, scope, who));
 
 /**
  * The installed tunnel that a command means: by name, or the only one; in the scope that is said, or in either.

@@ -1,11 +1,11 @@
 import { readState } from '../doctor/state.ts';
 import { describeForwards, serverOf } from '../tunnel/tunnel.ts';
-import { findInstalled } from '../unit/installed.ts';
+import { findInstalledAnywhere } from '../unit/installed.ts';
 import type { Context } from './context.ts';
 
 /** Every tunnel of ours on this machine, both scopes. */
 export async function list({ machine, who, output }: Context): Promise<void> {
-  const installed = (await Promise.all((['system', 'user'] as const).map((scope) => findInstalled(machine, scope, who)))).flat();
+  const installed = await findInstalledAnywhere(machine, who);
   const rows = await Promise.all(installed.map(async (tunnel) => ({ tunnel, state: await readState(machine, who, tunnel) })));
   output.object({
     ok: true,

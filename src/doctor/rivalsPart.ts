@@ -1,7 +1,7 @@
 import type { Machine } from '../machine/machine.ts';
 import { formatForward, type Forward } from '../tunnel/forward.ts';
 import { remoteForwards, type Tunnel } from '../tunnel/tunnel.ts';
-import { findInstalled, type Installed } from '../unit/installed.ts';
+import { findInstalledAnywhere, type Installed } from '../unit/installed.ts';
 import { line, revtun, systemctlLine } from './cures.ts';
 import { fault, sound, unsure } from './observation.ts';
 import type { Part, Patient } from './patient.ts';
@@ -33,8 +33,7 @@ export const rivalsPart: Part = async function* (patient) {
 
 async function otherTunnel(patient: Patient): Promise<{ tunnel: Installed; forward: Forward } | undefined> {
   const { machine, who, installed, tunnel } = patient;
-  const all = (await Promise.all((['system', 'user'] as const).map((scope) => findInstalled(machine, scope, who)))).flat();
-  for (const other of all) {
+  for (const other of await findInstalledAnywhere(machine, who)) {
     if (other.places.unitFile === installed.places.unitFile || !other.tunnel || serverOf(other.tunnel) !== serverOf(tunnel)) continue;
     const forward = remoteForwards(other.tunnel).find((one) => remoteForwards(tunnel).some((own) => collide(one, own)));
     if (!forward) continue;

@@ -39,6 +39,12 @@ export async function findInstalled(machine: Machine, scope: Scope, who: Identit
   return found;
 }
 
+/** Every tunnel of ours on the machine: the system's, and those of whoever asks. */
+export async function findInstalledAnywhere(machine: Machine, who: Identity): Promise<Installed[]> {
+  const [system, user] = await Promise.all([findInstalled(machine, 'system', who), findInstalled(machine, 'user', who)]);
+  return [...system, ...user];
+}
+
 /** @returns undefined where it may not be read */
 async function textOf(machine: Machine, path: string): Promise<string | undefined> {
   try {
