@@ -1,10 +1,9 @@
 import { publicKeyOf } from '../checks/key.ts';
 import { ExpectedError } from '../errors.ts';
 import { type Desired, planInstall } from '../plan/plan.ts';
-import { ancestorsToMake, type Present, readPresent } from '../plan/present.ts';
+import { ancestorsToMake, pinnedIn, type Present, readPresent } from '../plan/present.ts';
 import type { Step } from '../plan/step.ts';
-import { isOurs } from '../template.ts';
-import { hostKeyLines, renderFiles } from '../unit/render.ts';
+import { renderFiles } from '../unit/render.ts';
 import { formerOf, type Places } from '../unit/places.ts';
 import { type Systemctl, systemctl } from '../unit/systemctl.ts';
 import { octal } from './asWritten.ts';
@@ -66,7 +65,7 @@ const STILL_TRYING = 'The service did not come up at once; it goes on trying.';
 
 function desired({ installed, tunnel, facts }: Patient, present: Present, start: boolean): Desired {
   const { places, lingering } = installed;
-  const pinned = pinnedIn(present, places.knownHosts);
+  const pinned = pinnedIn(present, places);
   const files = renderFiles(tunnel, places, pinned.map((line) => `${line}\n`).join(''), { lingering, namespaces: facts.namespaces });
   return { tunnel, places, start, selinux: facts.selinux, files: files.filter(({ path }) => path !== places.knownHosts || present.files.has(path)) };
 }
@@ -91,13 +90,8 @@ const waySteps = (patient: Patient, present: Present): Step[] =>
 const modesAside = (wanted: Desired, present: Present): Desired =>
   ({ ...wanted, files: wanted.files.map((file) => ({ ...file, mode: present.files.get(file.path)?.content === file.content ? present.files.get(file.path)!.mode : file.mode })) });
 
-function pinnedIn(present: Present, knownHosts: string): string[] {
-  const content = present.files.get(knownHosts)?.content ?? '';
-  return isOurs(content) ? hostKeyLines(content) : [];
-}
-
 function hasAllPinned({ tunnel, installed: { places } }: Patient, present: Present): boolean {
-  const pinned = pinnedIn(present, places.knownHosts);
+  const pinned = pinnedIn(present, places);
   return hopNames(tunnel).every((name) => pinned.some((line) => line.startsWith(`${name} `)));
 }
 

@@ -1,7 +1,7 @@
 import { withWorkbench, type Terms, type Workbench } from '../checks/workbench.ts';
 import { lookUntil } from '../machine/lookUntil.ts';
 import { systemctl } from '../unit/systemctl.ts';
-import { hostKeyLines } from '../unit/render.ts';
+import { readPinned } from '../unit/installed.ts';
 import { hurried } from './inTime.ts';
 import { SYSTEMD_LIMIT } from './machineParts.ts';
 import type { Patient } from './patient.ts';
@@ -17,7 +17,7 @@ const SOON: Terms = { patience: { attempts: 1, connectTimeout: 4 }, limit: 9500 
 
 /** @param key whether the tunnel's key is to be used, which only its owner can */
 export async function atServer<T>({ machine, tunnel, installed, signal }: Patient, key: boolean, work: (seat: Seat) => Promise<T>): Promise<T> {
-  const pinned = hostKeyLines((await machine.read(installed.places.knownHosts))?.toString() ?? '');
+  const pinned = await readPinned(machine, installed.places);
   return withWorkbench(machine, tunnel, key ? tunnel.identityFile : undefined, signal, async (bench) => {
     await bench.pin(pinned);
     return work({ bench, pinned });

@@ -1,9 +1,10 @@
 import { join } from 'node:path';
 import { lookUntil } from '../machine/lookUntil.ts';
 import { type Identity, type FileStat, type Machine, TEMPORARY_FILE } from '../machine/machine.ts';
+import { isOurs } from '../template.ts';
 import type { Scope } from '../tunnel/tunnel.ts';
 import { formerCopies, type Places } from '../unit/places.ts';
-import { SERVICE_USER } from '../unit/render.ts';
+import { hostKeyLines, SERVICE_USER } from '../unit/render.ts';
 import { systemctl } from '../unit/systemctl.ts';
 import { noticeFiles, type PresentNotice, readNotice } from './notice.ts';
 
@@ -64,6 +65,12 @@ export async function readPresent(machine: Machine, scope: Scope, places: Places
     }),
   ]);
   return { files, service, notice, ...shared, leftovers };
+}
+
+/** The host keys that are pinned for the tunnel already, as lines of known hosts; those of a file that is not ours do not count. */
+export function pinnedIn({ files }: Pick<Present, 'files'>, { knownHosts }: Places): string[] {
+  const content = files.get(knownHosts)?.content ?? '';
+  return isOurs(content) ? hostKeyLines(content) : [];
 }
 
 export async function readShared(machine: Machine, who: Identity): Promise<Shared> {

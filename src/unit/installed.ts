@@ -4,7 +4,7 @@ import type { Identity, Machine } from '../machine/machine.ts';
 import { isOurs } from '../template.ts';
 import { fromSettings, type Scope, type Tunnel } from '../tunnel/tunnel.ts';
 import { type Places, placesOf, tunnelName, unitDirectoryOf } from './places.ts';
-import { RECORD_SECTION } from './render.ts';
+import { hostKeyLines, RECORD_SECTION } from './render.ts';
 
 /** A unit of ours that was found on the machine. */
 export interface Installed {
@@ -38,6 +38,9 @@ export async function findInstalled(machine: Machine, scope: Scope, who: Identit
   }
   return found;
 }
+
+/** The host keys that are pinned for it, as lines of known hosts. */
+export const readPinned = async (machine: Machine, { knownHosts }: Places) => hostKeyLines((await machine.read(knownHosts))?.toString() ?? '');
 
 /** Every tunnel of ours on the machine: the system's, and those of whoever asks. */
 export async function findInstalledAnywhere(machine: Machine, who: Identity): Promise<Installed[]> {

@@ -12,7 +12,7 @@ import { missing, nameOf, scopeOf } from '../../input/resolve.ts';
 import { wantedTunnel } from '../../input/wanted.ts';
 import type { Machine } from '../../machine/machine.ts';
 import { type Desired, planInstall } from '../../plan/plan.ts';
-import { readPresent } from '../../plan/present.ts';
+import { pinnedIn, readPresent } from '../../plan/present.ts';
 import { type Carried, runSteps } from '../../plan/run.ts';
 import { type Step, titlesOf } from '../../plan/step.ts';
 import type { Tunnel } from '../../tunnel/tunnel.ts';
@@ -21,7 +21,7 @@ import { type Places, placesOf } from '../../unit/places.ts';
 import { renderFiles } from '../../unit/render.ts';
 import { systemctl } from '../../unit/systemctl.ts';
 import type { Context } from '../context.ts';
-import { type Job, type Key, pinnedLines, type Prepared } from './job.ts';
+import { type Job, type Key, type Prepared } from './job.ts';
 import { releasingIfItCan, tryFirst } from './trial.ts';
 import { hold, onTrial, tellTrial, trialFor } from './tryout.ts';
 import { withLock } from '../lock.ts';
@@ -71,7 +71,7 @@ async function withKey({ machine }: Context, tunnel: Tunnel, own: Key | undefine
 
 async function installOne(wanted: Job): Promise<void> {
   const { machine, who, output, draft, places, present, bench, existing } = wanted;
-  const trusted = await trustHostKeys(machine, who, wanted.tunnel, bench, trustWish(draft), pinnedLines(wanted));
+  const trusted = await trustHostKeys(machine, who, wanted.tunnel, bench, trustWish(draft), pinnedIn(wanted.present, wanted.places));
   const first = decide(wanted, trusted.lines);
   if (first.steps.length > 0) {
     tellDifferences(output, existing?.tunnel, wanted.tunnel);

@@ -2,12 +2,10 @@ import type { Facts } from '../../checks/facts.ts';
 import type { Workbench } from '../../checks/workbench.ts';
 import type { Draft } from '../../input/fields.ts';
 import type { Present } from '../../plan/present.ts';
-import { isOurs } from '../../template.ts';
 import type { KeyPair } from '../../tunnel/key.ts';
 import type { Tunnel } from '../../tunnel/tunnel.ts';
 import type { Installed } from '../../unit/installed.ts';
 import type { Places } from '../../unit/places.ts';
-import { hostKeyLines } from '../../unit/render.ts';
 import type { Context } from '../context.ts';
 
 /** What the wizard, or an install with the server's end, hands over besides the draft. */
@@ -44,10 +42,4 @@ export interface Job extends Context {
   readonly lingering: boolean;
   readonly key: Key;
   readonly bench: Workbench;
-}
-
-/** Host keys that an installed tunnel of this name has pinned already. */
-export function pinnedLines({ present, places }: Pick<Job, 'present' | 'places'>): string[] {
-  const content = present.files.get(places.knownHosts)?.content ?? '';
-  return isOurs(content) ? hostKeyLines(content) : [];
 }

@@ -2,10 +2,11 @@ import { canRelease, releasePort } from '../../checks/release.ts';
 import { isReleasable, madePublic, tryTunnel } from '../../checks/trial.ts';
 import { ExpectedError } from '../../errors.ts';
 import { planKeepKey } from '../../plan/plan.ts';
+import { pinnedIn } from '../../plan/present.ts';
 import { runSteps } from '../../plan/run.ts';
 import { formatForward } from '../../tunnel/forward.ts';
 import { serverOf } from '../../tunnel/tunnel.ts';
-import { type Job, pinnedLines } from './job.ts';
+import type { Job } from './job.ts';
 
 /** Asks the server, before anything is touched, whether it would let the service do what it is for. */
 export async function tryFirst(job: Job, hostKeys: readonly string[]): Promise<void> {
@@ -47,7 +48,7 @@ async function tryOrRelease<T>({ tunnel, bench, draft, present }: Job, attempt: 
 function heldBy(job: Job, hostKeys: readonly string[]): ReadonlySet<string> {
   const { existing, tunnel, present } = job;
   const held = existing?.tunnel;
-  const blobs = new Set(pinnedLines(job).map((line) => line.split(' ')[2]));
+  const blobs = new Set(pinnedIn(job.present, job.places).map((line) => line.split(' ')[2]));
   const isSame = held?.port === tunnel.port && (held.host === tunnel.host || hostKeys.some((line) => blobs.has(line.split(' ')[2])));
   return new Set(held && isSame && present.service.activeState === 'active' ? held.forwards.map(formatForward) : []);
 }

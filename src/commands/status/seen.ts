@@ -9,8 +9,7 @@ import type { Row } from '../../screen.ts';
 import { commandLine } from '../../shell.ts';
 import { howToConnect } from '../../tunnel/connect.ts';
 import { describeForwards, serverOf, type Tunnel } from '../../tunnel/tunnel.ts';
-import { type Installed, recordDamaged } from '../../unit/installed.ts';
-import { hostKeyLines } from '../../unit/render.ts';
+import { type Installed, readPinned, recordDamaged } from '../../unit/installed.ts';
 import type { Context } from '../context.ts';
 import { type Pending, readPending } from '../pending.ts';
 import { markOf, verifiedObject } from '../telling.ts';
@@ -45,7 +44,7 @@ export async function tryToProve({ machine, who, signal }: Context, { installed,
     if (error instanceof ExpectedError) return error.id === 'key-unreadable' ? 'the key belongs to root; try with sudo' : error.message;
     throw error;
   }
-  const pinned = hostKeyLines((await machine.read(installed.places.knownHosts))?.toString() ?? '');
+  const pinned = await readPinned(machine, installed.places);
   return withWorkbench(machine, tunnel, tunnel.identityFile, signal, async (bench) => {
     await bench.pin(pinned);
     return proveTunnel(machine, who, tunnel, bench, pinned);
