@@ -91,7 +91,7 @@ export const FILES: readonly Fault[] = [
       await dropIn('[Service]', 'Restart=no')(stage);
     },
   },
-  { name: 'a drop-in gives no start the time it takes', finding: 'not-up', spoil: startedWith('[Service]', 'TimeoutStartSec=50ms') },
+  { name: 'a drop-in gives no start the time it takes', finding: 'not-up', spoil: startedWith('[Service]', 'ExecStartPre=/bin/sleep 3', 'TimeoutStartSec=1') },
   { name: 'a drop-in lets systemd give up', finding: 'drop-in-overrides', spoil: dropIn('[Unit]', 'StartLimitIntervalSec=60') },
   { name: 'a drop-in has it run as root', finding: 'drop-in-overrides', spoil: dropIn('[Service]', 'User=root') },
   { name: 'a drop-in names another key', finding: 'drop-in-overrides', spoil: dropIn('[Service]', 'LoadCredential=', 'LoadCredential=key:/root/other') },
