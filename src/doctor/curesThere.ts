@@ -1,12 +1,12 @@
 import type { ExpectedError } from '../errors.ts';
-import { revtun } from './cures.ts';
+import { change } from './cures.ts';
 import { fault, type Observation } from './observation.ts';
 import type { Patient } from './patient.ts';
 
 /** The finding of an install, with the flags that it names put into a command for this tunnel. */
 export function cureFor(patient: Patient, check: string, { id, message, hint }: ExpectedError): Observation {
   const flags = FLAGS[id];
-  return fault(check, id, message, flags === undefined ? hint : `${hint}${hint === '' ? '' : '\n'}To change the tunnel:\n${revtun(patient, 'install', ...flags)}`);
+  return fault(check, id, message, flags === undefined ? hint : `${hint}${hint === '' ? '' : '\n'}To change the tunnel:\n${change(patient, ...flags)}`);
 }
 
 const FLAGS: Readonly<Record<string, readonly string[]>> = {

@@ -2,7 +2,7 @@ import { publicKeyOf } from '../checks/key.ts';
 import { isFault, type Proof, proveTunnel } from '../checks/verify.ts';
 import type { Forward } from '../tunnel/forward.ts';
 import { remoteForwards } from '../tunnel/tunnel.ts';
-import { revtun, systemctlLine } from './cures.ts';
+import { change, systemctlLine } from './cures.ts';
 import { fault, type Observation, sound, unsure } from './observation.ts';
 import type { Part, Patient } from './patient.ts';
 import { atServer, glance, untilDecided } from './seat.ts';
@@ -61,11 +61,11 @@ async function cure(patient: Patient, { listen, target }: Forward, finding: Proo
   const anew = `Then let the tunnel begin anew:\n${systemctlLine(patient, 'restart')}`;
   const onServer = (command: string) => `On the server:\n  ${command}`;
   switch (finding) {
-    case 'made-public': return `${onServer('sudo sshd -T | grep -i gatewayports')}\nMake it "no" or "clientspecified" in /etc/ssh/sshd_config, and: sudo systemctl reload ssh (RHEL: sshd)\n${anew}\nIf everyone is meant to reach it:\n${revtun(patient, 'install', '--bind', '*', '--accept-risk=public')}`;
+    case 'made-public': return `${onServer('sudo sshd -T | grep -i gatewayports')}\nMake it "no" or "clientspecified" in /etc/ssh/sshd_config, and: sudo systemctl reload ssh (RHEL: sshd)\n${anew}\nIf everyone is meant to reach it:\n${change(patient, '--remote-port', String(port), '--bind', '*', '--accept-risk=public')}`;
     case 'made-loopback': return `${onServer('sudo sshd -T | grep -i gatewayports')}\nMake it "clientspecified" in /etc/ssh/sshd_config, and: sudo systemctl reload ssh (RHEL: sshd)\n${anew}`;
     case 'not-permitted-here': return `Give the service the socket's group (SupplementaryGroups= in [Service]):\n${systemctlLine(patient, 'edit')}\n${anew}`;
     case 'nothing-here': return target === 'socks' ? 'What listens on this machine:\n  sudo ss -ltnp' : nothingCure(patient, target);
-    case 'wrong-machine': return `${onServer(`sudo ss -ltnp 'sport = :${port}'; sudo nft list ruleset`)}\nIf it is not the tunnel's sshd that listens there, end the other, or take another port:\n${revtun(patient, 'install', '--remote-port', 'PORT')}`;
+    case 'wrong-machine': return `${onServer(`sudo ss -ltnp 'sport = :${port}'; sudo nft list ruleset`)}\nIf it is not the tunnel's sshd that listens there, end the other, or take another port:\n${change(patient, '--remote-port', 'PORT')}`;
     case 'no-listener': return `${onServer(`sudo ss -ltnp 'sport = :${port}'; sudo nft list ruleset`)}\nA firewall there may keep even its own connections out. ${anew}`;
     default: return `${onServer(`sudo ss -ltnp 'sport = :${port}'`)}\nAnd here, whether the target answers at all. ${anew}`;
   }

@@ -5,7 +5,7 @@ import { commandLine } from '../shell.ts';
 import { knownHostsName } from '../tunnel/destination.ts';
 import type { Tunnel } from '../tunnel/tunnel.ts';
 import { octal } from './asWritten.ts';
-import { line, mendIt, revtun } from './cures.ts';
+import { change, line, mendIt, revtun } from './cures.ts';
 import { fault, type Observation, sound, unsure } from './observation.ts';
 import type { Part, Patient } from './patient.ts';
 
@@ -38,16 +38,16 @@ async function ownerAndMode({ machine, who, tunnel: { identityFile } }: Patient)
 /** The words of an install, which names the flag that the path came from. */
 function unusable(patient: Patient, { id, message }: ExpectedError): Observation {
   const { identityFile: path } = patient.tunnel;
-  const anew = `Or have a new one made, and admitted by the server:\n${revtun(patient, 'install', '--generate-key')}`;
+  const anew = `Or have a new one made, and admitted by the server:\n${change(patient, '--generate-key')}`;
   const cures: Readonly<Record<string, string>> = {
     'key-missing': `Put it back from a backup. ${anew}`,
     'key-unreadable': patient.installed.scope === 'user'
       ? `Make it yours:\n  ${commandLine(['sudo', 'chown', patient.who.userName, path])}`
-      : `Something keeps even root from it (SELinux, a network file system). Name another:\n${revtun(patient, 'install', '--key', '/root/.ssh/id_ed25519')}`,
+      : `Something keeps even root from it (SELinux, a network file system). Name another:\n${change(patient, '--key', '/root/.ssh/id_ed25519')}`,
     'key-too-open': mendIt(patient),
     'key-passphrase': `Take the passphrase off:\n${line(patient, ['ssh-keygen', '-p', '-f', path])}\n${anew}`,
     'key-not-private': `Put the private key there. ${anew}`,
-    'key-needs-touch': `Have one made that needs no touch, and admitted by the server:\n${revtun(patient, 'install', '--generate-key')}`,
+    'key-needs-touch': `Have one made that needs no touch, and admitted by the server:\n${change(patient, '--generate-key')}`,
   };
   return fault('key', id, message.replace(/^--key: (.)/, (_flag, first: string) => first.toUpperCase()), cures[id] ?? anew);
 }

@@ -2,7 +2,7 @@ import type { Machine } from '../machine/machine.ts';
 import { formatForward, type Forward } from '../tunnel/forward.ts';
 import { remoteForwards, type Tunnel } from '../tunnel/tunnel.ts';
 import { findInstalledAnywhere, type Installed } from '../unit/installed.ts';
-import { line, revtun, systemctlLine } from './cures.ts';
+import { change, line, revtun, systemctlLine } from './cures.ts';
 import { fault, sound, unsure } from './observation.ts';
 import type { Part, Patient } from './patient.ts';
 import { type Asked, collide, hops, whomItAsks } from './rivalWords.ts';
@@ -14,7 +14,7 @@ export const rivalsPart: Part = async function* (patient) {
   const shared = await otherTunnel(patient);
   if (shared) {
     yield fault('rivals', 'port-shared-here', `Another tunnel here, ${shared.tunnel.name} (${shared.tunnel.scope}), asks ${tunnel.host} for the same -R ${formatForward(shared.forward)}.`,
-      `Give one of them another port, or take one away:\n${revtun(patient, 'install', '--remote-port')} …\n${revtun({ ...patient, installed: shared.tunnel }, 'uninstall')}`);
+      `Give one of them another port, or take one away:\n${change(patient, '--remote-port', 'PORT')}\n${revtun({ ...patient, installed: shared.tunnel }, 'uninstall')}`);
     return false;
   }
   const rival = await otherProcess(patient);

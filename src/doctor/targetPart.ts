@@ -3,7 +3,7 @@ import { dialable } from '../checks/verify.ts';
 import type { DialResult, Machine } from '../machine/machine.ts';
 import { type Endpoint, formatEndpoint, isLoopback } from '../tunnel/forward.ts';
 import { remoteForwards } from '../tunnel/tunnel.ts';
-import { revtun } from './cures.ts';
+import { change } from './cures.ts';
 import { fault, type Observation, sound, unsure } from './observation.ts';
 import type { Part, Patient } from './patient.ts';
 
@@ -54,7 +54,7 @@ const isHere = (target: Endpoint) => 'path' in target || target.host === undefin
 export async function nothingCure(patient: Patient, target: Endpoint): Promise<string> {
   if ('path' in target) return 'Start the program that should listen there. What listens now:\n  sudo ss -lxp';
   const { host = 'localhost', port } = target;
-  if (!isHere(target)) return `See whether its name resolves, and whether it is on:\n  getent ahosts -- ${host}\n  ping -c 3 -- ${host}\nIf it is, the program there has to listen at port ${port} of that address, and its firewall to let this machine in. To lead the tunnel elsewhere:\n${revtun(patient, 'install', '-R')} …`;
+  if (!isHere(target)) return `See whether its name resolves, and whether it is on:\n  getent ahosts -- ${host}\n  ping -c 3 -- ${host}\nIf it is, the program there has to listen at port ${port} of that address, and its firewall to let this machine in. To lead the tunnel elsewhere:\n${change(patient, '--remote-port', 'PORT', '--local-host', 'HOST', '--local-port', 'HOSTPORT')}`;
   if (port !== 22) return 'Start the program that should listen there. What listens now:\n  sudo ss -ltnp';
   return `Start its ssh server (or install it: apt-get install openssh-server; RHEL: dnf install openssh-server):\n  sudo systemctl enable --now ${await sshdUnit(patient.machine)}`;
 }

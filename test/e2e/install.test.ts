@@ -70,6 +70,16 @@ describe('a tunnel of the system, by flags', () => {
     await untilReachable(world.server, 22223, 2000);
   });
 
+  test('one flag alone changes that, and leaves the rest as it is', async () => {
+    const { code, stdout } = await world.revtun(['install', 'home', '--remote-port', '22224']);
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/- RemoteForward 127.0.0.1:22223:localhost:22\n\+ RemoteForward 127.0.0.1:22224:localhost:22\n/)]);
+    expect((await world.revtun(['install', 'home', '--remote-port', '22223'])).code).toBe(0);
+    expect(await world.device.readFile('/etc/revtun/home/ssh_config')).toContain('ServerAliveInterval 7');
+    const refusal = await world.revtun(['install', 'home', '-R', '8080:localhost:80']);
+    expect([refusal.code, refusal.stderr]).toEqual([2, expect.stringContaining('  -R 127.0.0.1:22223:localhost:22\n')]);
+    await untilReachable(world.server, 22223, 2000);
+  });
+
   test('list, status and logs tell the truth about it', async () => {
     expect((await world.revtun(['list'])).stdout).toMatch(/^home +system +up +pi@server.test +-R 127.0.0.1:22223:localhost:22$/m);
     const { code, stdout } = await world.revtun(['status', 'home', '--json']);
