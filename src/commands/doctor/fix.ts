@@ -7,12 +7,11 @@ import { runSteps } from '../../plan/run.ts';
 import { titleOf } from '../../plan/step.ts';
 import { commandLine } from '../../shell.ts';
 import type { Installed } from '../../unit/installed.ts';
-import { readTryout } from '../../unit/tryout.ts';
 import type { Context } from '../context.ts';
 import { conclude } from './doctor.ts';
 import { causeIn, examination, findSubject } from './examination.ts';
+import { requireDecided } from '../install/tryout.ts';
 import { withLock } from '../lock.ts';
-import { confirmCommand } from '../pending.ts';
 
 /**
  * Does what mends it and is safe to do here, as planned steps, and looks again afterwards.
@@ -29,7 +28,7 @@ export async function doctorFix(context: Context, name: string | undefined, draf
     const titles = mending?.steps.map(titleOf).filter((title) => title !== undefined) ?? [];
     if (!mending || titles.length === 0) return conclude(context, subject, seen, { changed: false, steps: [] });
     if (draft.dryRun === true) return tellPlan(context, subject!, seen, titles, mending);
-    await requireNoTrial(context, subject!);
+    await requireDecided(context, subject!);
     if (mending.cuts && draft.acceptRisk?.includes('lose-ssh') !== true) throw wouldCut(subject!);
     await confirm(context, draft, titles);
     const done = await carryOut(context, mending);
@@ -42,13 +41,6 @@ export async function doctorFix(context: Context, name: string | undefined, draf
 async function plan({ machine, who, signal }: Context, subject: Installed | undefined, seen: readonly Observation[]): Promise<Mending | undefined> {
   if (!subject?.tunnel || !seen.some(({ finding }) => finding !== undefined && MENDABLE.has(finding))) return undefined;
   return planMending({ machine, who, facts: await readFacts(machine, who), signal, installed: subject, tunnel: subject.tunnel });
-}
-
-/** Its time would put back what is mended now. */
-async function requireNoTrial({ machine, who }: Context, { name, scope, places }: Installed): Promise<void> {
-  const earlier = await readTryout(machine, name, places);
-  if (earlier === undefined || earlier === 'left-over') return;
-  throw refused('on-trial', `An earlier change of ${name} waits to be confirmed.`, `Confirm it: ${confirmCommand(name, scope, who)}\nor wait: the former tunnel comes back by itself.`);
 }
 
 function tellPlan({ output }: Context, subject: Installed, seen: readonly Observation[], titles: readonly string[], { cuts }: Mending): void {

@@ -21,9 +21,9 @@ import { type Places, placesOf } from '../../unit/places.ts';
 import { renderFiles } from '../../unit/render.ts';
 import { systemctl } from '../../unit/systemctl.ts';
 import type { Context } from '../context.ts';
-import { type Job, type Key, type Prepared } from './job.ts';
+import type { Job, Key, Prepared } from './job.ts';
 import { releasingIfItCan, tryFirst } from './trial.ts';
-import { hold, onTrial, tellTrial, trialFor } from './tryout.ts';
+import { hold, tellTryout, tryoutFor, withTryout } from './tryout.ts';
 import { withLock } from '../lock.ts';
 import { type Pending, readPending } from '../pending.ts';
 import { failOnFault, prove, tellDifferences, tellHowToConnect, tellStaleness, verifiedObject } from '../telling.ts';
@@ -77,14 +77,14 @@ async function installOne(wanted: Job): Promise<void> {
     tellDifferences(output, existing?.tunnel, wanted.tunnel);
     for (const reason of trusted.reasons) output.progress(`host key of ${reason}`);
   }
-  const trial = await trialFor(wanted, first.steps);
+  const tryout = await tryoutFor(wanted, first.steps);
   await makeServerEnd(wanted, first);
   if (first.steps.length > 0 && first.desired.start) await tryFirst(wanted, trusted.lines);
   const job = first.steps.length > 0 && first.desired.start ? await releasingIfItCan(wanted) : wanted;
   const { tunnel } = job;
   const decided = job === wanted ? first : decide(job, trusted.lines);
   const { desired } = decided;
-  const steps = trial ? onTrial(decided.steps, job, trial) : decided.steps;
+  const steps = tryout ? withTryout(decided.steps, job, tryout) : decided.steps;
   const titles = titlesOf(steps);
   const tell = (changed: boolean, done: readonly string[], proofs?: readonly Proof[], pending?: Pending) => output.object({
     ok: true, changed, name: tunnel.name, scope: tunnel.scope, unit: places.unit,
@@ -106,7 +106,7 @@ async function installOne(wanted: Job): Promise<void> {
   if (!job.prepared.serverEnd) await job.prepared.confirmPlan?.(titles, unitOf(desired));
   if (job.signal.aborted) throw cancelled();
 
-  if (trial) tellTrial(job, trial);
+  if (tryout) tellTryout(job, tryout);
   const done: string[] = [];
   const carried = await carryOut(job, steps, done);
   try {
@@ -118,7 +118,7 @@ async function installOne(wanted: Job): Promise<void> {
       tellStaleness(output, tunnel);
       if (desired.start) tellHowToConnect(job, tunnel);
     }
-    const pending = trial && (await hold(job, trial, done));
+    const pending = tryout && (await hold(job, tryout, done));
     tell(done.length > 0, done, proofs, pending);
   } catch (error) {
     if (await carried.undo()) tellUndone(job);
