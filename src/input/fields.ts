@@ -78,7 +78,7 @@ export const FIELDS: readonly Field[] = [
   { key: 'jump', group: 'server', flags: '--jump <DEST[,DEST]>', help: 'go through these hosts, as ssh -J does; "none": straight', parse: orNone(parseJump) },
   { key: 'key', group: 'server', flags: '--key <PATH>', help: 'the private key (identity file), without a passphrase', parse: parseKeyPath },
   { key: 'generateKey', group: 'server', flags: '--generate-key', help: 'make an ed25519 key for this tunnel; one that is there is used again' },
-  { key: 'serverAdmin', group: 'server', flags: '--server-admin <DEST>', help: "set up the server's end too, by this login there, which is root or may use sudo", parse: parseDestination },
+  { key: 'serverAdmin', group: 'server', flags: '--server-admin <DEST>', help: "set up the server's end too, or by uninstall take it away: a login there that is root or may use sudo", parse: parseDestination },
   { key: 'device', group: 'server', flags: '--device <DEVICE>', help: 'with --server-admin: what the server calls this device (default: its host name)', parse: parseDeviceName },
 
   { key: 'remotePort', group: 'forwards', flags: '--remote-port <N>', help: 'the port on the server that leads here', parse: (text) => parsePort(text, 0) },
@@ -103,7 +103,7 @@ export const FIELDS: readonly Field[] = [
   { key: 'onUp', group: 'service', flags: '--on-up <COMMAND>', help: 'run this when it is up, for the first time and again; "none": nothing', parse: orNone(parseCommand) },
 
   { key: 'wizard', group: 'run', flags: '--wizard', help: 'ask for what the flags leave open' },
-  { key: 'yes', group: 'run', flags: '-y, --yes', help: 'never ask for confirmation' },
+  { key: 'yes', group: 'run', flags: '-y, --yes', help: 'do not ask before doing it; what never asks takes it as well' },
   { key: 'dryRun', group: 'run', flags: '--dry-run', help: 'check everything and print the steps, change nothing' },
   { key: 'json', group: 'run', flags: '--json', help: 'print one JSON object on stdout, everything else on stderr' },
   { key: 'quiet', group: 'run', flags: '-q, --quiet', help: 'print errors only' },

@@ -1,11 +1,11 @@
 import type { Command } from 'commander';
-import { FIELDS } from '../input/fields.ts';
+import { type Field, FIELDS } from '../input/fields.ts';
 import { only, withFields } from './flags.ts';
 import type { Session } from './session.ts';
 
 /** What can be tried before anything is installed. */
 export function addPreviewCommands(program: Command, session: () => Session): void {
-  withFields(program.command('render'), FIELDS.filter(({ group, key }) => group !== 'run' || key === 'json' || key === 'quiet'))
+  withFields(program.command('render'), FIELDS.filter(saysTunnel).concat(only('json', 'quiet')))
     .argument('[NAME]', 'what to call the tunnel')
     .option('--output <DIR>', 'write them there instead')
     .summary('print the files that install would write; touches nothing')
@@ -24,3 +24,6 @@ export function addPreviewCommands(program: Command, session: () => Session): vo
       await demo(context);
     });
 }
+
+/** Of the server's end there are no files here: it can only be made. */
+const saysTunnel = ({ group, key }: Field) => group !== 'run' && key !== 'serverAdmin' && key !== 'device';

@@ -16,13 +16,14 @@ export function addServerScriptCommands(server: Command, session: () => Session)
     .action(() => {
       throw usage('server script needs to know what to write.', `One of: ${typedBelow(script, 'revtun-setup server script')}`);
     });
-  const selinuxFlag = ['--selinux', 'for a server where SELinux enforces'] as const;
+  const selinuxFlag = ['--selinux', 'for a server where SELinux enforces (getenforce tells)'] as const;
 
   withFields(script.command('setup'), [fieldOf('json')])
-    .option('--inline', 'for a sshd_config that does not include sshd_config.d')
-    .option('--old-openssh', 'for an sshd older than 9.2')
+    .option('--inline', 'for an sshd_config without an Include of sshd_config.d')
+    .option('--old-openssh', 'for an sshd older than 9.2 (Debian 11, Ubuntu 22.04; ssh -V tells)')
     .option(...selinuxFlag)
     .summary('make the server ready for devices')
+    .description('Make the server ready for devices: a sh script for it on stdout. Before it changes anything it looks whether the server is as these flags say, and names the one that is wrong or missing.')
     .action(async ({ inline = false, oldOpenssh: old = false, selinux = false }: { inline?: boolean; oldOpenssh?: boolean; selinux?: boolean }) => {
       const { context } = session();
       const { serverScriptSetup } = await import('../commands/server/script.ts');
@@ -33,7 +34,7 @@ export function addServerScriptCommands(server: Command, session: () => Session)
     .argument('<DEVICE>', 'what to call the device')
     .addOption(keyOption())
     .addOption(bindOption())
-    .option('--uid <N>', 'user id of its account (default: after its name)')
+    .option('--uid <N>', 'user id of its account, where the script says that the one made of its name is taken')
     .option(...selinuxFlag)
     .summary('admit one device to one port; prints what its install needs')
     .action(async (device: string, { uid, selinux = false, ...flags }: DeviceFlags & { uid?: string; selinux?: boolean }, command: Command) => {

@@ -31,7 +31,7 @@ export function addTunnelCommands(program: Command, session: () => Session): voi
     });
 
   withFields(program.command('uninstall'), only('serverAdmin', 'scope', 'acceptRisk', 'dryRun', 'json', 'quiet', 'yes'))
-    .argument('[NAME...]', 'which tunnels')
+    .argument('[NAME...]', 'which tunnels (default: the only one there is)')
     .option('--all', 'every tunnel of the scope')
     .summary('stop, disable and remove; says what it left on purpose')
     .action(async (names: string[], { all }: { all?: boolean }, command: Command) => {
@@ -49,7 +49,7 @@ export function addTunnelCommands(program: Command, session: () => Session): voi
   withFields(program.command('confirm'), only('scope', 'json', 'quiet'))
     .argument('[NAME]', 'which tunnel')
     .summary('keep a change of the tunnel that you came through')
-    .description('Keep a change that was made through the tunnel itself. Unless it is confirmed within a minute, from a new login, the former tunnel comes back.')
+    .description('Keep a change that was made through the tunnel itself. Unless it is confirmed in time (a minute, or the --confirm-within of that install), from a new login, the former tunnel comes back.')
     .action(async (name: string | undefined, _options, command: Command) => {
       const { context, draftOf } = session();
       const draft = await draftOf(command);

@@ -53,6 +53,33 @@ describe('the program', () => {
   });
 });
 
+describe('a Node', () => {
+  const on = (node: string) => {
+    const pretend = join(folder, 'pretend.cjs');
+    writeFileSync(pretend, `Object.defineProperty(process, 'versions', { value: { ...process.versions, node: ${JSON.stringify(node)} } });`);
+    return spawnSync(process.execPath, ['--require', pretend, CLI, '--help'], { encoding: 'utf8', timeout: 20_000 });
+  };
+
+  test.each(['18.20.4', '20.16.0', '21.7.3', '22.12.0', '23.4.0'])('%s is too old, and is told so in words', (node) => {
+    expect(on(node)).toMatchObject({ status: 1, stdout: '', stderr: `revtun-setup: Node ${node} is too old: it needs Node 20.17+, 22.13+ or 23.5+.\n` });
+  });
+
+  test.each(['20.17.0', '22.13.1', '23.5.0', '24.0.0', '100.0.0'])('%s will do', (node) => {
+    expect(on(node)).toMatchObject({ status: 0, stderr: '' });
+  });
+
+  test('is asked for as package.json asks for it', () => {
+    const { engines } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { engines: { node: string } };
+    expect(readFileSync(new URL('../../src/cli.ts', import.meta.url), 'utf8')).toContain(`"engines": ${engines.node}\n`);
+  });
+});
+
+describe('render', () => {
+  test.each([['--server-admin', 'root@tunl'], ['--device', 'kiosk-7']])('does not take %s: what stands on the server is not rendered', (...flag) => {
+    expect(render(...flag)).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining(`unknown option '${flag[0]}'`) });
+  });
+});
+
 describe('status', () => {
   test.each([['0'], ['-1'], ['1.5'], ['30s'], ['1e3'], ['604801'], ['9'.repeat(30)], ['']])('--wait %j is refused', (seconds) => {
     expect(revtun(['status', `--wait=${seconds}`])).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('--wait: ') });
