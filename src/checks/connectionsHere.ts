@@ -36,6 +36,19 @@ export async function socketsInUse(machine: Machine): Promise<string[]> {
   return [...table.matchAll(/^\S+: (?:\S+ ){3}0001 03 +\d+ (\/.*)$/gm)].map(([, path = '']) => path);
 }
 
+/** Whether somebody listens at a Unix stream socket by just this path, and the inodes of what has connected to it; 0 until it is accepted (02, SS_CONNECTING). */
+export async function socketAt(machine: Machine, path: string): Promise<{ readonly listens: boolean; readonly connected: readonly string[] }> {
+  const table = (await machine.read('/proc/net/unix'))?.toString() ?? '';
+  const rows = [...table.matchAll(/^\S+: (?:\S+ ){2}(\S+) 0001 (\S+) +(\d+) (\/.*)$/gm)].filter(([, , , , at]) => at === path);
+  return {
+    listens: rows.some(([, flags]) => flags === ACCEPTS),
+    connected: rows.flatMap(([, , state, inode = '']) => (state === '02' || state === '03' ? [inode] : [])),
+  };
+}
+
+/** The flag of a socket that listens in /proc/net/unix (__SO_ACCEPTCON). */
+const ACCEPTS = '00010000';
+
 /** The end that a program names by its address and port, such as sshd in SSH_CONNECTION. */
 export function parseEnd(address: string, port: string): End {
   const bare = address.replace(/%.*/, '');

@@ -1,7 +1,8 @@
 import { type ExpectedError, failed } from '../errors.ts';
 import { type Forward, formatForward, reachedInside } from '../tunnel/forward.ts';
 import { serverOf } from '../tunnel/tunnel.ts';
-import { bannerThrough, dialable, handshakeThrough, hostKeyOnDisk, localHostKey, type Probe } from './verify.ts';
+import { dialTarget, hostKeyOnDisk, localHostKey } from './localTarget.ts';
+import { bannerThrough, handshakeThrough, type Inner, type Probe } from './throughTunnel.ts';
 
 /**
  * Who has the port of a forward that the server refused.
@@ -19,22 +20,29 @@ type Holder = 'self' | 'copy' | 'dead' | 'ended' | 'other' | 'free' | 'unknown';
 async function whoHolds(probe: Probe, { listen, target }: Forward): Promise<Holder> {
   if ('path' in listen || target === 'socks') return 'unknown';
   const end = reachedInside(listen);
-  const here = await probe.machine.dial(dialable(target), 2000);
+  const here = await dialTarget(probe.machine, target);
   const speaksSsh = here.outcome === 'connected' && here.banner.startsWith('SSH-') && !('path' in target);
   const selfKey = speaksSsh ? ((await hostKeyOnDisk(probe.machine, target)) ?? (await localHostKey(probe, target))) : undefined;
-  const look = () => (selfKey ? handshakeThrough(probe, end, selfKey) : bannerThrough(probe, end, here));
+  const look = () => (selfKey ? handshakeThrough(probe, end, selfKey) : bannerThrough(probe, end, target, here));
   const seen = await look();
   switch (seen) {
     // What the server sends to a device that has booted anew is answered by a reset, and then it knows.
     case 'closed': return (await look()) === 'no-listener' ? 'ended' : 'other';
-    // Copied cards have the same host keys: only a connection that arrives here tells one from the other.
-    case 'self': return selfKey && (await bannerThrough(probe, end, here)) !== 'self' ? 'copy' : 'self';
-    case 'silent': return 'dead';
-    case 'no-listener': return 'free';
-    case 'forbidden': case 'unreached': return 'unknown';
+    case 'self': return selfKey ? copyOrSelf(await bannerThrough(probe, end, target, here)) : 'self';
     // Without words of its own, a program that waits for others to begin looks just like a dead session.
-    case 'open': return selfKey || (here.outcome === 'connected' && here.banner !== '') ? 'other' : 'unknown';
+    case 'silent': return selfKey ? 'dead' : 'unknown';
+    case 'no-listener': return 'free';
+    case 'forbidden': case 'unreached': case 'open': case 'perhaps-self': return 'unknown';
     default: return 'other';
+  }
+}
+
+/** Copied cards have the same host keys: only a connection that arrives here tells one from the other. */
+function copyOrSelf(seen: Inner): Holder {
+  switch (seen) {
+    case 'self': case 'perhaps-self': return 'self';
+    case 'forbidden': case 'unreached': case 'no-listener': return 'unknown';
+    default: return 'copy';
   }
 }
 

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { personNeeded } from '../errors.ts';
 import type { Identity, Machine } from '../machine/machine.ts';
 import { type Destination, formatDestination, knownHostsName } from '../tunnel/destination.ts';
+import { throughJumps } from '../tunnel/ssh.ts';
 import { type Tunnel } from '../tunnel/tunnel.ts';
 import { loginFailure } from './loginFailure.ts';
 import type { Workbench } from './workbench.ts';
@@ -122,7 +123,7 @@ export async function askHostKey(
   const { stderr: said, timedOut } = await bench.ssh(
     reach,
     ['-v', '-N', '-T', '-o', 'StrictHostKeyChecking=accept-new', '-o', `UserKnownHostsFile="${file}"`, '-o', 'HashKnownHosts=no', '-o', 'PreferredAuthentications=none',
-      ...(algorithms === undefined ? [] : ['-o', `HostKeyAlgorithms=${algorithms}`])],
+      ...(algorithms === undefined ? [] : ['-o', `HostKeyAlgorithms=${algorithms}`]), ...throughJumps(reach)],
     [],
     // ssh has written the key down when it says so; what follows would only be a refused login.
     { timeoutMs: bench.limit, stopWhen: (words) => words.includes('Permanently added') },

@@ -1,11 +1,12 @@
 import { ExitCode, ExpectedError, failed } from '../errors.ts';
 import { type Forward, formatForward } from '../tunnel/forward.ts';
 import { deviceOf } from '../server/device.ts';
+import { throughJumps } from '../tunnel/ssh.ts';
 import { authorizedKeysLine, isDeviceAccount, remoteForwards, serverOf, type Tunnel } from '../tunnel/tunnel.ts';
 import { type Leg, legsOf, loginOf } from './journey.ts';
 import { refusalBy } from './holder.ts';
 import { loginFailure } from './loginFailure.ts';
-import type { Probe } from './verify.ts';
+import type { Probe } from './throughTunnel.ts';
 import type { Workbench } from './workbench.ts';
 
 export interface TrialResult {
@@ -50,7 +51,7 @@ export const isReleasable = ({ id }: ExpectedError) => ['port-taken', 'port-held
 /** The same, with the failure as a value, beside what came before it. */
 export async function attemptTunnel(tunnel: Tunnel, publicKey: string, bench: Workbench, held: ReadonlySet<string>): Promise<Attempt> {
   const forwards = remoteForwards(tunnel).filter((forward) => 'port' in forward.listen && !held.has(formatForward(forward)));
-  const { stderr: said, stopped, timedOut } = await bench.ssh(tunnel, ['-v', '-N', '-T'], forwards, {
+  const { stderr: said, stopped, timedOut } = await bench.ssh(tunnel, ['-v', '-N', '-T', ...throughJumps(tunnel)], forwards, {
     timeoutMs: bench.limit,
     stopWhen: (words) => (forwards.length === 0 ? hasEntered(words, tunnel) : count(words, /remote forward success for: listen/g) >= forwards.length),
   });

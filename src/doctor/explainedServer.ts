@@ -52,6 +52,11 @@ export const SERVER_ADMITS = {
     cause: 'GatewayPorts no (the default) makes every listener a local one, and tells nobody.',
     cure: 'On the server: GatewayPorts clientspecified in sshd_config (or in a Match block for the account), sudo systemctl reload ssh (RHEL: sshd); then here: sudo systemctl restart revtun-NAME',
   },
+  firewalled: {
+    symptom: 'The forwarded port can be reached from the server only, though it listens to everyone.',
+    cause: 'A firewall rejects the others: of the server itself (ufw, firewalld, nftables), of its provider, or on the way.',
+    cure: 'On the server: sudo ufw allow PORT/tcp, or sudo firewall-cmd --permanent --add-port=PORT/tcp && sudo firewall-cmd --reload; what rules there are: sudo nft list ruleset\nThe provider\'s: in its console',
+  },
   'nothing-here': {
     symptom: 'The port on the server accepts connections and closes them at once.',
     cause: 'The tunnel is up and leads here, but nothing listens at its local target; or that is another machine, which does not answer this one.',
@@ -60,7 +65,7 @@ export const SERVER_ADMITS = {
   'not-permitted-here': {
     symptom: 'Connections to the port on the server are closed at once, though the local socket works.',
     cause: "The local target is a Unix socket that the service's user may not open.",
-    cure: 'Give it the group of the socket: sudo systemctl edit revtun-NAME, with [Service] and SupplementaryGroups=GROUP',
+    cure: 'Give it the group of the socket: sudo systemctl edit revtun-NAME, with [Service] and SupplementaryGroups=GROUP\nOf a tunnel of the user scope: sudo usermod -aG GROUP USER, then sudo systemctl restart user@UID.service',
   },
   'target-mute': {
     symptom: 'ssh through the tunnel hangs, and so does ssh to localhost on this machine.',

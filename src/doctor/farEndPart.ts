@@ -22,7 +22,8 @@ export const farEndPart: Part = async function* (patient) {
   }
   for (const forward of remoteForwards(tunnel)) {
     const proof = await proveTwice(patient, forward);
-    const seen = proof && isTrouble(proof) ? ((await fightOver(patient)) ?? (await told(patient, forward, proof))) : proof ? await told(patient, forward, proof) : unsure('far end', 'the tunnel was restarted while it was looked at');
+    const rival = proof && isTrouble(proof) ? await fightOver(patient).catch(unlessLate(patient, undefined)) : undefined;
+    const seen = rival ?? (proof ? await told(patient, forward, proof) : unsure('far end', 'the tunnel was restarted while it was looked at'));
     yield seen;
     if (seen.level === 'fault') return false;
   }
@@ -42,9 +43,15 @@ async function proveTwice(patient: Patient, forward: Forward): Promise<Proof | u
   };
   const first = await prove();
   if (first.proof && !isTrouble(first.proof)) return first.proof;
-  const second = await prove();
+  // Once the time is over nothing can be looked at any more, and what was seen is known all the same.
+  const second = await prove().catch(unlessLate(patient, first));
   return second.proof && (second.isSteady || !isTrouble(second.proof)) ? second.proof : undefined;
 }
+
+const unlessLate = <T>({ signal }: Patient, otherwise: T) => (error: unknown): T => {
+  if (!signal.aborted) throw error;
+  return otherwise;
+};
 
 const LINKS: Readonly<Record<string, string>> = { 'not-permitted-here': 'target', 'nothing-here': 'target' };
 
@@ -53,7 +60,7 @@ async function told(patient: Patient, forward: Forward, proof: Proof): Promise<O
   if (finding === 'not-provable') return unsure('far end', says);
   if (!isTrouble(proof)) return sound('far end', says);
   const check = LINKS[finding] ?? (linkOf(finding) === 'bind' ? 'bind' : 'far end');
-  return fault(check, finding, `-R ${proof.forward}: ${says}.`, await cure(patient, forward, finding));
+  return fault(check, finding, `-R ${proof.forward}: ${says}.`, await cure(patient, forward, finding).catch(unlessLate(patient, '')));
 }
 
 async function cure(patient: Patient, { listen, target }: Forward, finding: Proof['finding']): Promise<string> {
@@ -63,7 +70,11 @@ async function cure(patient: Patient, { listen, target }: Forward, finding: Proo
   switch (finding) {
     case 'made-public': return `${onServer('sudo sshd -T | grep -i gatewayports')}\nMake it "no" or "clientspecified" in /etc/ssh/sshd_config, and: sudo systemctl reload ssh (RHEL: sshd)\n${anew}\nIf everyone is meant to reach it:\n${change(patient, '--remote-port', String(port), '--bind', '*', '--accept-risk=public')}`;
     case 'made-loopback': return `${onServer('sudo sshd -T | grep -i gatewayports')}\nMake it "clientspecified" in /etc/ssh/sshd_config, and: sudo systemctl reload ssh (RHEL: sshd)\n${anew}`;
-    case 'not-permitted-here': return `Give the service the socket's group (SupplementaryGroups= in [Service]):\n${systemctlLine(patient, 'edit')}\n${anew}`;
+    case 'firewalled': return `${onServer(`sudo ufw allow ${port}/tcp`)}\n(firewalld: sudo firewall-cmd --permanent --add-port=${port}/tcp && sudo firewall-cmd --reload.) What rules there are:\n  sudo nft list ruleset\nIf it is its provider's, in the provider's console.`;
+    case 'not-permitted-here':
+      // A user's service manager may not add groups to what it starts.
+      if (patient.installed.scope === 'user') return `Put ${patient.who.userName} into the socket's group, and let the service manager begin anew with it:\n  sudo usermod -aG GROUP ${patient.who.userName}\n  sudo systemctl restart user@${patient.who.uid}.service`;
+      return `Give the service the socket's group (SupplementaryGroups= in [Service]):\n${systemctlLine(patient, 'edit')}\n${anew}`;
     case 'nothing-here': return target === 'socks' ? 'What listens on this machine:\n  sudo ss -ltnp' : nothingCure(patient, target);
     case 'wrong-machine': return `${onServer(`sudo ss -ltnp 'sport = :${port}'; sudo nft list ruleset`)}\nIf it is not the tunnel's sshd that listens there, end the other, or take another port:\n${change(patient, '--remote-port', 'PORT')}`;
     case 'no-listener': return `${onServer(`sudo ss -ltnp 'sport = :${port}'; sudo nft list ruleset`)}\nA firewall there may keep even its own connections out. ${anew}`;

@@ -11,7 +11,7 @@ const FINDINGS: Readonly<Record<string, readonly string[]>> = {
   banner: ['not-ssh', 'server-mute', 'server-closed', 'server-busy', 'banned'],
   'host key': ['host-key-changed', 'host-key-unknown', 'no-common-algorithm', 'packets-lost'],
   login: ['key-refused', 'login-silent', 'login-closed', 'ssh-option', 'ssh-failed'],
-  bind: ['made-public', 'made-loopback'],
+  bind: ['made-public', 'made-loopback', 'firewalled'],
 };
 
 /** Which link a finding of the way, the login or the forwards belongs to. */

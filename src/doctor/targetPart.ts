@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { dialable } from '../checks/verify.ts';
+import { dialable } from '../checks/localTarget.ts';
 import type { DialResult, Machine } from '../machine/machine.ts';
 import { type Endpoint, formatEndpoint, isLoopback } from '../tunnel/forward.ts';
 import { remoteForwards } from '../tunnel/tunnel.ts';

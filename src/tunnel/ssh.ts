@@ -76,11 +76,14 @@ export function sshConfig(tunnel: Tunnel, knownHosts: string, patience: Patience
 
 /** The program and arguments of the tunnel itself, a list to the very end; its flags are one word. */
 export function tunnelArgv(tunnel: Tunnel, config: string): string[] {
-  return [...sshArgv(['-fNTy', ...jumpPatience(tunnel)], tunnel, config, tunnel.forwards), '--', destination(tunnel)];
+  return [...sshArgv(['-fNTy', ...throughJumps(tunnel)], tunnel, config, tunnel.forwards), '--', destination(tunnel)];
 }
 
-/** In the argv, because a jump host inherits only the configuration. */
-const jumpPatience = ({ jump }: Tunnel) => (jump.length === 0 ? [] : ['-o', `ConnectTimeout=${JUMP_TIMEOUT}`]);
+/**
+ * Flags for a login through jump hosts, as ssh's limit for the banner holds all logins before it. In the argv, because a
+ * jump host inherits only the configuration.
+ */
+export const throughJumps = ({ jump }: Tunnel) => (jump.length === 0 ? [] : ['-o', `ConnectTimeout=${JUMP_TIMEOUT}`]);
 
 /** ssh to the tunnel's server with other flags, forwards and command: what checks connect with. */
 export function checkArgv(tunnel: Tunnel, config: string, flags: readonly string[], forwards: readonly Forward[] = [], command: readonly string[] = []): string[] {

@@ -88,6 +88,17 @@ const holds = ({ server }: Far, port: number) => waitFor(async () => (await serv
 const BIND: readonly Row[] = [
   { name: 'the server opens the port to everyone', finding: 'made-public', service: 'up', ...configured('GatewayPorts yes') },
   { name: 'the server keeps a public port to itself', finding: 'made-loopback', tunnel: 'pub', service: 'up', ...configured('GatewayPorts no') },
+  {
+    name: "the server's firewall rejects everyone else", finding: 'firewalled', tunnel: 'pub', service: 'up',
+    spoil: async ({ server }) => {
+      await server.sshdConfig('GatewayPorts clientspecified');
+      await filterOn(server, 'type filter hook input priority 0;', 'iifname != "lo" tcp dport 22224 reject with tcp reset');
+    },
+    mend: async ({ server }) => {
+      await openFilter(server);
+      await server.sshdConfig('');
+    },
+  },
 ];
 
 const TARGET: readonly Row[] = [

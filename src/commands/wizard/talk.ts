@@ -1,5 +1,5 @@
 import type { Facts } from '../../checks/facts.ts';
-import type { Probe } from '../../checks/verify.ts';
+import type { Probe } from '../../checks/throughTunnel.ts';
 import { withWorkbench } from '../../checks/workbench.ts';
 import { cancelled } from '../../errors.ts';
 import type { Ask } from '../../input/ask.ts';
