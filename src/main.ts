@@ -18,6 +18,10 @@ process.exitCode = await run({
   signal: stopping.signal,
   terminal: process.stdin.isTTY && process.stderr.isTTY,
 });
+// What was given up for its slowness may still be under way, such as a connection, and nobody waits for it any more.
+setInterval(() => {
+  if (process.stdout.writableLength + process.stderr.writableLength === 0) process.exit();
+}, 300).unref();
 
 /** What to type to run this program from anywhere, under sudo too, which knows only the system's own directories. */
 function programWords(): string[] {

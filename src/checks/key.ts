@@ -62,6 +62,7 @@ async function readKey(machine: Machine, path: string): Promise<string> {
     if (content) return content.toString('latin1');
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
+    if (code === undefined) throw error; // no word of the system's about the file
     if (code === 'EACCES') throw failed('key-unreadable', `--key: ${path} may not be read by you.`, 'Run it with sudo, or name a key of yours.');
     throw bad('key-not-private', `--key: ${path} is not a file that can be read (${code}).`, 'Name a private key file.');
   }

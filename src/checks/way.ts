@@ -51,7 +51,7 @@ function turnedAwayBy(name: string, said: string): ExpectedError | undefined {
 }
 
 const strangeWords = (name: string, words: string, address: string) =>
-  turnedAwayBy(name, words) ?? failed('not-ssh', `${name}: what answers there is no ssh server (${address}: ${firstLine(words)}).`, 'Check --port: on the server, sudo ss -ltnp shows what listens where.');
+  turnedAwayBy(name, words) ?? failed('not-ssh', `${name}: what answers there is no ssh server (${address}: ${firstLine(words)}).`, 'Check the port (--port, or that of --jump): on that host, sudo ss -ltnp shows what listens where.');
 
 const firstLine = (words: string) => words.trim().split('\n')[0]!.slice(0, 80);
 
@@ -64,10 +64,18 @@ async function addressesOf(machine: Machine, host: string, said: string): Promis
   if (timedOut) return 'silent';
   const found = [...new Set(stdout.split('\n').flatMap((line) => line.split(/\s+/)[0] || []))];
   if (found.length > 0) return found.slice(0, MOST_ADDRESSES);
-  // getent does not say why there is nothing; ssh does, and gets no further than that.
-  const { stderr } = await machine.run([SSH, '-F', 'none', '-o', 'BatchMode=yes', '-o', 'ConnectTimeout=1', '--', host], { timeoutMs: RESOLVING });
-  return /Temporary failure in name resolution/.test(stderr) ? 'silent' : 'none';
+  // getent does not say why there is nothing; ssh does. Should the name resolve by now, it is ended there, and could not log in.
+  const asked = await machine.run(
+    [SSH, '-F', 'none', '-v', '-N', '-T', '-o', 'BatchMode=yes', '-o', 'PreferredAuthentications=none', '-o', 'ConnectTimeout=1', '--', host],
+    { timeoutMs: RESOLVING, stopWhen: (words) => CONNECTING.test(words) },
+  );
+  const [, address] = CONNECTING.exec(asked.stderr) ?? [];
+  if (address !== undefined) return [address];
+  return !asked.timedOut && /Could not resolve hostname(?!.*Temporary failure)/.test(asked.stderr) ? 'none' : 'silent';
 }
+
+/** ssh -v, once it has an address. */
+const CONNECTING = /^debug1: Connecting to \S+ \[([^\]]+)\] port/m;
 
 /** Names of large services have dozens; all are dialled at once. */
 const MOST_ADDRESSES = 8;
@@ -75,7 +83,7 @@ const MOST_ADDRESSES = 8;
 async function nameServersSilent(machine: Machine, host: string): Promise<ExpectedError> {
   const down = await whyNetworkIsDown(machine);
   if (down !== undefined) return networkDown(down);
-  return failed('dns-silent', `${host}: its name does not resolve: no name server answers this machine.`, 'See which are asked: cat /etc/resolv.conf (or resolvectl status), and whether they answer: getent ahosts debian.org. An address in place of the name does without them: --host ADDRESS');
+  return failed('dns-silent', `${host}: its name does not resolve: no name server answers this machine.`, 'See which are asked: cat /etc/resolv.conf (or resolvectl status), and whether they answer: getent ahosts debian.org. An address in place of the name does without them: --host ADDRESS (of a jump host: in --jump)');
 }
 
 const nameUnknown = (host: string) =>
@@ -97,9 +105,9 @@ async function failureOfAll(machine: Machine, name: string, dialled: readonly Di
   if (strange) return strangeWords(name, strange.says, strange.address);
   if (connected.length > 0) return mute(name, ` ${tried}`);
   if (outcomes.has('closed')) return failed('server-closed', `${name}: it accepts the connection, and closes it at once without a word ${tried}.`, 'On the server, see why: sudo sshd -t; sudo journalctl -u ssh -u sshd -n 50. A ban (fail2ban, hosts.deny) can do the same.');
-  if (outcomes.has('refused')) return failed('server-refused', `${name}: nothing listens on that port ${tried}.`, 'Check --port, and on the server that sshd runs: systemctl status ssh (RHEL: sshd); sudo ss -ltnp');
+  if (outcomes.has('refused')) return failed('server-refused', `${name}: nothing listens on that port ${tried}.`, 'Check the port (--port, or that of --jump), and there that sshd runs: systemctl status ssh (RHEL: sshd); sudo ss -ltnp');
   if (outcomes.has('forbidden')) return failed('blocked-here', `${name}: this machine itself does not let the connection out ${tried}.`, 'See its own rules: sudo nft list ruleset (or iptables -S); ip route get ADDRESS; and with SELinux: sudo ausearch -m avc');
-  const down = await whyNetworkIsDown(machine);
+  const down = await whyNetworkIsDown(machine, dialled.map(({ address }) => address));
   if (down !== undefined) return networkDown(down);
   if (outcomes.has('timeout')) return failed('server-silent', `${name}: it does not answer; packets to it get lost ${tried}.`, 'Check the address and the port, that the server is on, and the firewalls in between, this machine\'s own among them (sudo nft list ruleset).');
   return failed('no-route', `${name}: there is no way to it from here ${tried}.`, 'See: ip route get ADDRESS. A router on the way may be the one that knows none: traceroute ADDRESS');

@@ -15,13 +15,16 @@ export async function* examine<Of>(of: Of, parts: readonly (readonly [check: str
     try {
       if (!(yield* part(of))) return;
     } catch (error) {
-      if (outOfTime.aborted) yield unsure(check, 'no answer within the time for all of it');
+      if (outOfTime.aborted) yield noAnswer(check);
       else if (error instanceof ExpectedError && error.id !== 'cancelled') return yield faultOf(check, error);
       else if (mayNot(error)) yield unsure(check, 'you may not look at it: try with sudo');
       else throw error;
     }
   }
 }
+
+/** What the end of the time cut short. */
+export const noAnswer = (check: string) => unsure(check, 'no answer within the time for all of it');
 
 /** The operating system keeps it from whoever asks. */
 const mayNot = (error: unknown) => ['EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '');

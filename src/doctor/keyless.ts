@@ -2,11 +2,12 @@ import { askHostKey, fingerprint } from '../checks/hostKey.ts';
 import { hopsOf, nameOf } from '../checks/journey.ts';
 import { loginFailure } from '../checks/loginFailure.ts';
 import { knownHostsName } from '../tunnel/destination.ts';
-import { cureFor } from './curesThere.ts';
 import { revtun } from './cures.ts';
+import { troubleAt } from './jumpTrouble.ts';
 import { fault, type Observation, sound, unsure } from './observation.ts';
 import type { Patient } from './patient.ts';
-import { atServer } from './seat.ts';
+import { atServer, glance } from './seat.ts';
+import { whileItStands } from './standing.ts';
 import { linkOf, tell } from './story.ts';
 
 /** As far as anybody gets who may not use the tunnel's key: to the host key of the first host. */
@@ -22,8 +23,9 @@ export async function* lookWithoutKey(patient: Patient): AsyncGenerator<Observat
   });
   yield* await tell({ ...patient, tunnel: reach }, shown.said, failure ? linkOf(failure.id) : 'host key');
   if (failure) {
-    yield cureFor(patient, linkOf(failure.id), failure);
-    return false;
+    const harmless = whileItStands(failure, await glance(patient));
+    yield harmless ?? troubleAt(patient, 0, failure);
+    return harmless !== undefined;
   }
   const key = shown.key!;
   if (pinned.length > 0 && !pinned.some(({ blob }) => blob === key.blob)) {

@@ -1,4 +1,4 @@
-import { hopsOf } from '../checks/journey.ts';
+import { hopsOf, legsOf } from '../checks/journey.ts';
 import { publicKeyOf } from '../checks/key.ts';
 import { type Attempt, attemptTunnel, madePublic } from '../checks/trial.ts';
 import { wayFailure } from '../checks/way.ts';
@@ -6,11 +6,13 @@ import { ExpectedError } from '../errors.ts';
 import { describeForwards } from '../tunnel/tunnel.ts';
 import { formatForward } from '../tunnel/forward.ts';
 import { cureFor } from './curesThere.ts';
+import { troubleAt } from './jumpTrouble.ts';
 import { lookWithoutKey } from './keyless.ts';
 import { type Observation, sound, unsure } from './observation.ts';
 import type { Part, Patient } from './patient.ts';
 import { portTrouble } from './portTrouble.ts';
 import { atServer, type Glance, glance, untilDecided } from './seat.ts';
+import { whileItStands } from './standing.ts';
 import { linkOf, tell } from './story.ts';
 import { fightOver } from './twoDevices.ts';
 
@@ -76,17 +78,15 @@ async function attempt(patient: Patient, publicKey: string, { state }: Glance): 
   return atServer(patient, true, ({ bench }) => attemptTunnel(tunnel, publicKey, bench, new Set(state === 'up' ? tunnel.forwards.map(formatForward) : [])));
 }
 
-/** Turned away for the moment: no harm to a session that stands. */
-const PASSING = ['server-busy', 'banned'];
-
 /** @returns undefined when it has turned out to be none */
-async function troubleOf(patient: Patient, { failure, refused }: Attempt, now: Glance): Promise<Observation | undefined> {
+async function troubleOf(patient: Patient, { said, failure, refused }: Attempt, now: Glance): Promise<Observation | undefined> {
   const error = failure!;
   const fight = await fightOver(patient);
   if (fight) return fight;
-  if (now.state === 'up' && PASSING.includes(error.id)) return unsure(linkOf(error.id), `${error.message} The tunnel stands all the same.`);
+  const harmless = whileItStands(error, now);
+  if (harmless) return harmless;
   if (error.id === 'port-taken' && refused) return portTrouble(patient, error, refused);
-  return cureFor(patient, linkOf(error.id), error);
+  return troubleAt(patient, legsOf(patient.tunnel, said).length - 1, error);
 }
 
 async function* granted(patient: Patient, { state }: Glance): AsyncGenerator<Observation, boolean> {

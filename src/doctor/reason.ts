@@ -50,7 +50,10 @@ export interface Drop {
   readonly released: number | undefined;
 }
 
-/** Every drop since a moment, oldest first; undefined when the journal may not be read, or is empty. */
+/**
+ * Every drop since a moment, oldest first; undefined when the journal may not be read, or is empty. Of those that a clock
+ * which was ahead then has put into the future, nobody knows how long ago they were: they are left out.
+ */
 export async function dropsSince(machine: Machine, scope: Scope, who: Identity, unit: string, since: Date): Promise<readonly Drop[] | undefined> {
   const entries = await readJournal(machine, scope, who, unit, '--since', `@${Math.floor(since.getTime() / 1000)}`, '--output-fields', 'MESSAGE,MESSAGE_ID,SYSLOG_IDENTIFIER');
   if (entries.length === 0) return undefined;
@@ -68,7 +71,7 @@ export async function dropsSince(machine: Machine, scope: Scope, who: Identity, 
     if (upSince !== undefined && WENT_DOWN.includes(id)) drops.push({ at: new Date(at), lasted: at - upSince, reason: tellingWords(attempt), released: undefined });
     if (id === STOPPING || WENT_DOWN.includes(id)) upSince = undefined;
   }
-  return drops;
+  return drops.filter(({ at }) => at.getTime() <= Date.now());
 }
 
 async function readJournal(machine: Machine, scope: Scope, who: Identity, unit: string, ...span: string[]): Promise<Entry[]> {

@@ -1,5 +1,6 @@
 import { withWorkbench, type Terms, type Workbench } from '../checks/workbench.ts';
 import { lookUntil } from '../machine/lookUntil.ts';
+import type { Tunnel } from '../tunnel/tunnel.ts';
 import { systemctl } from '../unit/systemctl.ts';
 import { readPinned } from '../unit/installed.ts';
 import { hurried } from './inTime.ts';
@@ -12,8 +13,8 @@ export interface Seat {
   readonly pinned: readonly string[];
 }
 
-/** A person waits: ssh gets four seconds to connect, and as long again to log in. */
-const SOON: Terms = { patience: { attempts: 1, connectTimeout: 4 }, limit: 9500 };
+/** A person waits: ssh gets four seconds to connect, and as long again to log in; with jump hosts, for all of it what the time allows. */
+const soon = ({ jump }: Tunnel): Terms => ({ patience: { attempts: 1, connectTimeout: 4 }, limit: jump.length > 0 ? 12_000 : 9500 });
 
 /** @param key whether the tunnel's key is to be used, which only its owner can */
 export async function atServer<T>({ machine, tunnel, installed, signal }: Patient, key: boolean, work: (seat: Seat) => Promise<T>): Promise<T> {
@@ -21,7 +22,7 @@ export async function atServer<T>({ machine, tunnel, installed, signal }: Patien
   return withWorkbench(machine, tunnel, key ? tunnel.identityFile : undefined, signal, async (bench) => {
     await bench.pin(pinned);
     return work({ bench, pinned });
-  }, SOON);
+  }, soon(tunnel));
 }
 
 /** The service at one moment. */

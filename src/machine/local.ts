@@ -10,7 +10,7 @@ import type { DialResult, DialTarget, FileStat, Identity, Machine, RunOptions, R
 export const local: Machine = {
   run,
   runAttached,
-  read: (path) => absentAs(undefined, readRegular(path)),
+  read: (path) => absentAs(undefined, readRegular(path), HAS_ENDED),
   stat: (path) => absentAs(undefined, fs.lstat(path).then(toFileStat)),
   list: (path) => absentAs([], fs.readdir(path).then((names) => names.toSorted())),
   write,
@@ -242,12 +242,15 @@ async function lock(path: string, onWait: () => void): Promise<() => Promise<voi
 // Nobody else may open root's file: an open file is all that it takes to hold the lock.
 const LOCK = `umask 077; exec flock "$@" sh -c 'echo held; exec cat'`;
 
-async function absentAs<T>(value: T, work: Promise<T>): Promise<T> {
+/** What the kernel says of a file in /proc or of a control group that was open already when what it tells of ended. */
+const HAS_ENDED: readonly unknown[] = ['ESRCH', 'ENODEV'];
+
+async function absentAs<T>(value: T, work: Promise<T>, alsoAbsent: readonly unknown[] = []): Promise<T> {
   try {
     return await work;
   } catch (error) {
     const code = codeOf(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') return value;
+    if (code === 'ENOENT' || code === 'ENOTDIR' || alsoAbsent.includes(code)) return value;
     throw error;
   }
 }

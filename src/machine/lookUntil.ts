@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** How long to look, in milliseconds; the time that a look takes itself is not counted. */
+/** How long to look, in milliseconds, the time that the looks take among it; one that is under way is not cut short. */
 export interface Patience {
   readonly limit: number;
   readonly every: number;
@@ -12,8 +12,9 @@ export interface Patience {
  * @returns what was seen last, settled or not
  */
 export async function lookUntil<T>(isSettled: (seen: T) => boolean, look: () => Promise<T>, { limit, every, signal }: Patience): Promise<T> {
+  const end = performance.now() + limit;
   let seen = await look();
-  for (let waited = 0; !isSettled(seen) && waited < limit && signal?.aborted !== true; waited += every) {
+  while (!isSettled(seen) && performance.now() < end && signal?.aborted !== true) {
     await sleep(every);
     seen = await look();
   }

@@ -83,6 +83,17 @@ describe('a server that', () => {
     expect(await wayFailure(local, { host: 'localhost', port: sshd!.port }, '')).toBeUndefined();
   });
 
+  test('is asked for by a name that getent does not find at first is not logged in to', async () => {
+    const asked: string[] = [];
+    const blind: Machine = { ...local, run: (argv, options) => {
+      asked.push(argv.join(' '));
+      return argv[0] === 'getent' ? Promise.resolve({ code: 2, stdout: '', stderr: '', timedOut: false, stopped: false }) : local.run(argv, options);
+    } };
+    expect(await wayFailure(blind, { host: 'localhost', port: sshd!.port }, '')).toBeUndefined();
+    expect(asked).toEqual([expect.stringContaining('getent'), expect.stringMatching(/^\/usr\/bin\/ssh .*-o PreferredAuthentications=none/)]);
+    expect(await wayFailure(blind, { host: 'nowhere.invalid' }, '')).toMatchObject({ id: expect.stringMatching(/^(name-unknown|dns-silent|network-down)$/) });
+  });
+
   test('names itself and then stops loses packets, or might as well', async () => {
     const tunnel = exampleTunnel({ host: '127.0.0.1', port: portOf(speaksOnce), keepalive: 1 });
     expect(await bench(tunnel, (it) => failure(fetchHostKey(local, tunnel, it)))).toMatchObject({ id: 'packets-lost' });
@@ -123,7 +134,7 @@ describe('behind a jump host', () => {
 const machine = (dial: (host: string) => DialResult, said: Readonly<Record<string, string>> = {}): Machine => ({
   ...local,
   read: async (path) => (path.startsWith('/proc/net/') ? Buffer.from(said[path] ?? '') : local.read(path)),
-  run: async (argv) => ({ code: 0, stdout: said[argv[0]!] ?? '', stderr: said[`${argv[0]} says`] ?? '', timedOut: said[argv[0]!] === 'hangs', stopped: false }),
+  run: async (argv) => ({ code: 0, stdout: said[argv.join(' ')] ?? said[argv[0]!] ?? '', stderr: said[`${argv[0]} says`] ?? '', timedOut: said[argv[0]!] === 'hangs', stopped: false }),
   dial: async (target) => dial('host' in target ? target.host : target.path),
 });
 const outcome = (of: Exclude<DialResult['outcome'], 'connected'>): DialResult => ({ outcome: of, reason: of });
@@ -139,10 +150,13 @@ describe('of what connections show', () => {
     ['a rule of this machine', 'blocked-here', () => outcome('forbidden'), TWO],
     ['no route', 'no-route', () => outcome('unreachable'), TWO],
     ['no default route', 'network-down', () => outcome('unreachable'), { ...TWO, '/proc/net/route': '' }],
+    ['a network without a gateway, and a server in it', 'server-silent', () => outcome('timeout'), { ...TWO, '/proc/net/route': '', 'ip -o route get 192.0.2.1': '192.0.2.1 dev eth0 src 192.0.2.9 uid 0 \\    cache \n' }],
     ['no carrier', 'network-down', () => outcome('timeout'), { ...TWO, ip: '1: lo: <UP> mtu 1 state UNKNOWN\n2: eth0: <NO-CARRIER,UP> mtu 1500 state DOWN\n' }],
     ['a tunnel interface is up all the time', 'no-route', () => outcome('unreachable'), { ...TWO, ip: '2: eth0: <> mtu 1500 state DOWN\n3: wg0: <UP> mtu 1420 state UNKNOWN\n' }],
     ['no such name', 'name-unknown', () => outcome('refused'), { ...ROUTED, '/usr/bin/ssh says': 'ssh: Could not resolve hostname h: Name or service not known' }],
     ['name servers that refuse', 'dns-silent', () => outcome('refused'), { ...ROUTED, '/usr/bin/ssh says': 'ssh: Could not resolve hostname h: Temporary failure in name resolution' }],
+    ['name servers that do not answer ssh in time', 'dns-silent', () => outcome('refused'), { ...ROUTED, '/usr/bin/ssh': 'hangs' }],
+    ['a name that resolves the second time', 'server-refused', () => outcome('refused'), { ...ROUTED, '/usr/bin/ssh says': 'debug1: Connecting to h [192.0.2.1] port 22.\r\n' }],
     ['name servers that do not answer', 'dns-silent', () => outcome('refused'), { ...ROUTED, getent: 'hangs' }],
     ['no network to ask name servers by', 'network-down', () => outcome('refused'), { getent: 'hangs', ip: '2: eth0: <> mtu 1500 state DOWN\n' }],
   ])('%s: %s', async (_what, id, dial, said) => {

@@ -37,6 +37,12 @@ test('only what had been up can drop, and a person may restart it', async () => 
   ]);
 });
 
+test('a drop that a clock which was ahead has put into the future is left out: nobody knows how long ago it was', async () => {
+  const tomorrow = Math.floor(Date.now() / 1000) + 86_400;
+  const happened = (at: number) => [[at, 'start'], [at, 'up'], [at + 1, 'Broken pipe'], [at + 1, 'failed']] as const;
+  expect(await drops(...happened(100), ...happened(tomorrow))).toMatchObject([{ at: new Date(101_000) }]);
+});
+
 const drop = (ago: number, changes: Partial<Drop> = {}): Drop => ({ at: new Date(1e6 - ago * 1000), lasted: 1500, reason: undefined, released: 1, ...changes });
 
 test.each<[string, Partial<Drop>, boolean]>([

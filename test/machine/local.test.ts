@@ -1,8 +1,10 @@
 import { expect, test } from '@jest/globals';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { local } from '../../src/machine/local.ts';
 import type { RunOptions } from '../../src/machine/machine.ts';
 
@@ -54,5 +56,18 @@ test('whoever connects has a time of its own for the first words', async () => {
     expect(Date.now() - begun).toBeLessThan(4000);
   } finally {
     mute.close();
+  }
+});
+
+test('a file of the kernel about what has ended meanwhile is absent', async () => {
+  // Nobody has waited for it yet: its files are there, and reading this one says ESRCH, as a file does that was opened in time.
+  const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60']);
+  try {
+    const [pid] = (await once(parent.stdout, 'data')) as [Buffer];
+    const path = `/proc/${String(pid).trim()}/smaps_rollup`;
+    while (!String(await local.read(dirname(path) + '/stat')).includes(') Z ')) await sleep(10);
+    expect([(await local.stat(path))?.kind, await local.read(path)]).toEqual(['file', undefined]);
+  } finally {
+    parent.kill();
   }
 });

@@ -1,13 +1,13 @@
 import { readFacts } from '../../checks/facts.ts';
-import { examine, TIME_FOR_ALL } from '../../doctor/examine.ts';
+import { examine, noAnswer, TIME_FOR_ALL } from '../../doctor/examine.ts';
 import { INSTALLED, MACHINE } from '../../doctor/here.ts';
-import { inTime } from '../../doctor/inTime.ts';
+import { CutShort, inTime } from '../../doctor/inTime.ts';
 import { lastWord } from '../../doctor/lastWord.ts';
 import type { Observation } from '../../doctor/observation.ts';
 import type { Host, Patient } from '../../doctor/patient.ts';
 import { THERE_AND_BACK } from '../../doctor/there.ts';
 import { findTraces, type Trace, tracePart } from '../../doctor/traces.ts';
-import { cancelled, ExpectedError } from '../../errors.ts';
+import { cancelled, ExpectedError, failed } from '../../errors.ts';
 import type { Draft } from '../../input/fields.ts';
 import type { Installed } from '../../unit/installed.ts';
 import { wrap } from '../../wrap.ts';
@@ -16,9 +16,23 @@ import { findAll, findTunnel } from '../find.ts';
 
 /**
  * What a doctor's visit is about: an installed tunnel, what is left of one, or the machine alone (undefined).
- * @throws ExpectedError exit code 3 when there is no such tunnel, 2 when there are several
+ * @throws ExpectedError exit code 3 when there is no such tunnel, 2 when there are several, 1 when a file system does not answer
  */
 export async function findSubject(context: Context, name: string | undefined, draft: Draft): Promise<Installed | undefined> {
+  const outOfTime = AbortSignal.timeout(TIME_TO_FIND);
+  const machine = inTime(context.machine, AbortSignal.any([context.signal, outOfTime]));
+  try {
+    return await lookForSubject({ ...context, machine }, name, draft);
+  } catch (error) {
+    if (!outOfTime.aborted || !(error instanceof CutShort)) throw error;
+    throw failed('files-silent', `The directories that tunnels are installed in do not answer within ${TIME_TO_FIND / 1000} s.`, `See which it is, and the file system that it lies on (findmnt): ls /etc/systemd/system /etc/revtun ${context.who.home}/.config`);
+  }
+}
+
+/** Milliseconds in which a few small files are read, however busy the machine is. */
+const TIME_TO_FIND = 8000;
+
+async function lookForSubject(context: Context, name: string | undefined, draft: Draft): Promise<Installed | undefined> {
   const { machine, who } = context;
   const isNone = name === undefined && (await findAll(context, draft.scope)).length === 0;
   const scopes = draft.scope === undefined ? (['system', 'user'] as const) : [draft.scope];
@@ -37,8 +51,8 @@ export async function findSubject(context: Context, name: string | undefined, dr
   }
 }
 
-/** Milliseconds from the beginning in which a tunnel that is on its way may come up. */
-const PATIENCE = TIME_FOR_ALL - 3000;
+/** Milliseconds from the beginning in which a tunnel that is on its way may come up, and in which even the last word has to be said. */
+const [PATIENCE, LAST_WORD] = [TIME_FOR_ALL - 3000, TIME_FOR_ALL + 1000];
 
 /** Looks at all of it, telling each link as it is seen. @throws ExpectedError when cancelled */
 export async function examination(context: Context, subject: Installed | undefined): Promise<readonly Observation[]> {
@@ -46,17 +60,22 @@ export async function examination(context: Context, subject: Installed | undefin
   const outOfTime = AbortSignal.timeout(TIME_FOR_ALL);
   const signal = AbortSignal.any([context.signal, outOfTime]);
   const machine = inTime(context.machine, signal);
-  const host: Host = { machine, who: context.who, facts: await readFacts(machine, context.who), signal };
+  const facts = await readFacts(machine, context.who).catch((error: unknown) => {
+    if (!outOfTime.aborted) throw error;
+    return undefined;
+  });
   const seen: Observation[] = [];
-  for await (const observation of look(host, subject, outOfTime)) {
+  for await (const observation of facts ? look({ machine, who: context.who, facts, signal }, subject, outOfTime) : [noAnswer('machine')]) {
     seen.push(observation);
     tell(context, observation);
   }
   if (context.signal.aborted) throw cancelled();
-  if (!subject?.tunnel || causeIn(seen)) return seen;
+  if (!facts || !subject?.tunnel || causeIn(seen)) return seen;
   // Past the time for all of it, too: what systemd has to say of it takes no more than a moment.
-  const patient: Patient = { ...host, machine: context.machine, signal: context.signal, installed: subject, tunnel: subject.tunnel };
-  const last = await lastWord(patient, PATIENCE - (performance.now() - began));
+  const took = performance.now() - began;
+  const end = AbortSignal.any([context.signal, AbortSignal.timeout(Math.max(0, Math.ceil(LAST_WORD - took)))]);
+  const patient: Patient = { machine: inTime(context.machine, end), who: context.who, facts, signal: end, installed: subject, tunnel: subject.tunnel };
+  const last = await lastWord(patient, PATIENCE - took);
   if (last) tell(context, last);
   return last ? [...seen, last] : seen;
 }

@@ -1,4 +1,6 @@
 import { isFault, isUnreached, type Proof } from '../../checks/verify.ts';
+import { hurried } from '../../doctor/inTime.ts';
+import { SYSTEMD_LIMIT } from '../../doctor/machineParts.ts';
 import { lastReason } from '../../doctor/reason.ts';
 import { readState, type ServiceState } from '../../doctor/state.ts';
 import { ExpectedError } from '../../errors.ts';
@@ -22,7 +24,7 @@ export function follow(context: Context, name: string, draft: Draft): () => Prom
   return async () => {
     const installed = await findTunnel(context, name, draft);
     if (!installed.tunnel) throw recordDamaged(installed);
-    const state = await readState(machine, who, installed).catch(unlessSilent);
+    const state = await readState(hurried(machine, SYSTEMD_LIMIT), who, installed).catch(unlessSilent);
     if (!state) return undefined;
     const isSame = last !== undefined && runOf(last.state) === runOf(state);
     // The journal gets to know a little later than systemd.

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isUnreached } from '../../checks/verify.ts';
+import { CutShort, inTime } from '../../doctor/inTime.ts';
 import { cancelled, ExpectedError, failed } from '../../errors.ts';
 import type { Draft } from '../../input/fields.ts';
 import type { Context } from '../context.ts';
@@ -20,13 +21,14 @@ export async function statusWait(context: Context, name: string | undefined, dra
   const { output } = context;
   const first = await findTunnel(context, name, draft);
   const deadline = AbortSignal.timeout(seconds * 1000);
-  const within: Context = { ...context, signal: AbortSignal.any([context.signal, deadline]) };
-  const lookAgain = follow(context, first.name, { ...draft, scope: first.scope });
+  const signal = AbortSignal.any([context.signal, deadline]);
+  const within: Context = { ...context, machine: inTime(context.machine, signal), signal };
+  const lookAgain = follow(within, first.name, { ...draft, scope: first.scope });
   const pace = makePace();
   let [seen, proven, told]: [Seen | undefined, Proven, string] = [undefined, undefined, ''];
   for (;;) {
     const before = seen;
-    seen = await lookAgain();
+    seen = await lookAgain().catch(unlessAborted(deadline, seen));
     if (!seen || !before || runOf(before.state) !== runOf(seen.state)) proven = undefined;
     const verdict = judge(seen, proven, draft);
     if (seen && verdict.is === 'done') {
@@ -46,9 +48,9 @@ export async function statusWait(context: Context, name: string | undefined, dra
   }
 }
 
-/** What the time cut short has shown nothing. */
-const unlessAborted = (deadline: AbortSignal, proven: Proven) => (error: unknown): Proven => {
-  if (deadline.aborted && error instanceof ExpectedError && error.id === 'cancelled') return proven;
+/** What the time cut short has shown nothing: what was seen before is all that there is. */
+const unlessAborted = <T>(deadline: AbortSignal, before: T) => (error: unknown): T => {
+  if (deadline.aborted && (error instanceof CutShort || (error instanceof ExpectedError && error.id === 'cancelled'))) return before;
   throw error;
 };
 

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { inTime } from '../../doctor/inTime.ts';
 import { formatDuration } from '../../doctor/state.ts';
 import { usage } from '../../errors.ts';
 import type { Draft } from '../../input/fields.ts';
@@ -32,7 +33,7 @@ export async function statusWatch(context: Context, name: string | undefined, dr
   if (output.json) throw usage('--watch goes on and on, and --json prints one object.', 'For scripts: --wait SECONDS, or --json without --watch as often as you like.');
   const first = await findTunnel(context, name, draft);
   const until = AbortSignal.any([context.signal, whenUnread()]);
-  const lookAgain = follow(context, first.name, { ...draft, scope: first.scope });
+  const lookAgain = follow({ ...context, machine: inTime(context.machine, until) }, first.name, { ...draft, scope: first.scope });
   const pace = makePace();
   const lines: string[] = [];
   const screen = openScreen();
