@@ -1,7 +1,7 @@
 import { isIP } from 'node:net';
 import type { Identity, Machine } from '../machine/machine.ts';
 import { type Forward, isLoopback } from '../tunnel/forward.ts';
-import { connectionsHere, fromTheOtherEnd, holdersOf, parseEnd, socketsInUse } from './connectionsHere.ts';
+import { type Connection, connectionsHere, type End, fromTheOtherEnd, holdersOf, parseEnd, socketsInUse } from './connectionsHere.ts';
 
 /** What a tunnel forwards; undefined where its record cannot be read, and it may be anything. */
 type Forwards = readonly Forward[] | undefined;
@@ -37,7 +37,8 @@ export async function sessionWay(machine: Machine, who: Identity, forwards: Forw
     // To an sshd behind a Unix socket or a pipe its peer is UNKNOWN.
     if (isIP(address) === 0) return { through, known: false };
     const far = fromTheOtherEnd(all, { local: parseEnd(ownAddress, ownPort), remote: parseEnd(address, port) });
-    if (!far) return { through, known: !reachesOthers(forwards) };
+    // Who can be reached from here may have been reached through here, and may have come back.
+    if (!far) return { through, known: !reachesOthers(forwards) && !dials(all, parseEnd(address, port), parseEnd(ownAddress, ownPort)) };
     const holder = (await holdersOf(machine, [far.inode])).get(far.inode);
     const group = holder === undefined ? undefined : await controlGroupOf(machine, holder);
     if (holder === undefined || group === undefined) return { through, known: false };
@@ -50,6 +51,10 @@ export async function sessionWay(machine: Machine, who: Identity, forwards: Forw
 
 const reachesOthers = (forwards: Forwards) => forwards?.some(({ kind, target }) =>
   kind === 'remote' && (target === 'socks' || ('port' in target && !isLoopback(target.host ?? 'localhost')))) ?? true;
+
+/** Whether anything but the port that somebody came to is connected with where they came from. */
+const dials = (all: readonly Connection[], peer: End, own: End) =>
+  all.some(({ local, remote, inode }) => inode !== '0' && remote.address === peer.address && local.port !== own.port);
 
 /** Whether a service carries a session: `perhaps` where that cannot be told, and somebody is connected through it. */
 export async function carries(machine: Machine, { through, known }: SessionWay, controlGroup: string, forwards: Forwards): Promise<'yes' | 'perhaps' | 'no'> {

@@ -1,4 +1,4 @@
-import { runtimeDirectory } from '../machine/machine.ts';
+import { LOCK_NAME, runtimeDirectory } from '../machine/machine.ts';
 import type { Scope } from '../tunnel/tunnel.ts';
 import type { Context } from './context.ts';
 
@@ -7,7 +7,7 @@ export async function withLock<T>({ machine, who, output }: Context, scope: Scop
   if (!needed) return work();
   // Both directories are gone after a reboot, and with them the file.
   const directory = scope === 'system' ? '/run' : runtimeDirectory(who);
-  const unlock = await machine.lock(`${directory}/revtun-setup.lock`, () => output.progress('Waiting for another revtun-setup to end …'));
+  const unlock = await machine.lock(`${directory}/${LOCK_NAME}`, () => output.progress('Waiting for another revtun-setup to end …'));
   try {
     return await work();
   } finally {

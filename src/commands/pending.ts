@@ -11,7 +11,7 @@ export interface Pending {
 
 export async function readPending({ machine, who }: Pick<Context, 'machine' | 'who'>, { name, scope, places }: Pick<Installed, 'name' | 'scope' | 'places'>): Promise<Pending | undefined> {
   const found = await readTryout(machine, name, places);
-  if (found === undefined || found === 'left-over' || !found.until) return undefined;
+  if (found === undefined || found === 'left-over' || !found.complete || !found.until) return undefined;
   return { confirmBy: found.until.toISOString(), confirm: confirmCommand(name, scope, who) };
 }
 

@@ -20,7 +20,7 @@ export const MENDABLE: ReadonlySet<string> = new Set([
 /** What would mend it. */
 export interface Mending {
   readonly steps: readonly Step[];
-  /** One of them ends the connection that the tunnel holds, be it for a moment. */
+  /** One of them ends the connection that the tunnel holds, be it for a moment, or keeps it from coming up after the next drop. */
   readonly cuts: boolean;
 }
 
@@ -47,7 +47,9 @@ export async function planMending(patient: Patient): Promise<Mending> {
     ...keepingFormer(decide(start), places, present),
   ];
   const isStart = (step: Step) => step.kind === 'run' && step.argv.includes(places.unit) && step.argv.some((word) => word === 'start' || word === 'restart');
-  if (activeState === 'active') return { steps, cuts: steps.some(isStart) };
+  // What cannot be started anew reads what is written here when its connection breaks for the first time, and stays down.
+  const rewrites = (step: Step) => step.kind === 'write' && (step.path === places.unitFile || step.path === places.sshConfig);
+  if (activeState === 'active') return { steps, cuts: steps.some((step) => isStart(step) || (!start && rewrites(step))) };
   // Nothing is lost with a start that does not get there: it goes on trying, and the rest is mended all the same.
   return { steps: steps.map((step) => (isStart(step) && step.kind === 'run' ? { ...step, orElse: STILL_TRYING } : step)), cuts: false };
 }

@@ -97,5 +97,8 @@ export interface Identity {
   readonly env: Readonly<Record<string, string | undefined>>;
 }
 
+/** The file by which runs of ours on one service manager wait for each other, in its runtime directory. */
+export const LOCK_NAME = 'revtun-setup.lock';
+
 /** Where a user's service manager lives. A login through `su` or cron lacks the variable that pam_systemd sets. */
 export const runtimeDirectory = ({ env, uid }: Identity) => env['XDG_RUNTIME_DIR'] ?? `/run/user/${uid}`;

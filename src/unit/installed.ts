@@ -39,6 +39,12 @@ export async function findInstalled(machine: Machine, scope: Scope, who: Identit
   return found;
 }
 
+/** What a copy of a tunnel's unit records; undefined where that cannot be read. */
+export async function recordedIn(machine: Machine, path: string, name: string, scope: Scope): Promise<Tunnel | undefined> {
+  const text = await textOf(machine, path);
+  return text === undefined ? undefined : tunnelFrom(name, scope, readRecord(text));
+}
+
 /** The host keys that are pinned for it, as lines of known hosts. */
 export const readPinned = async (machine: Machine, { knownHosts }: Places) => hostKeyLines((await machine.read(knownHosts))?.toString() ?? '');
 

@@ -96,6 +96,8 @@ async function carriedBy(machine: Machine, ...specs: readonly string[]) {
 
 const fromLan = { 100: here, ...shell('SSH_CONNECTION=192.168.1.5 40000 192.168.1.2 22'), ...sshd, 51: service(HOME) };
 const toLan: Socket = ['192.168.1.2/40000', '192.168.1.5/22', 51];
+const fromTheLan: Socket = ['192.168.1.2/22', '192.168.1.5/40000', 70];
+const onToLan: Socket = ['192.168.1.2/50000', '192.168.1.5/22', 30];
 const unknownPeer = { 100: here, ...shell('SSH_CONNECTION=UNKNOWN 65535 UNKNOWN 65535'), ...sshd, 51: service(HOME) };
 const SOCKET = '/run/ssh-unix-local/socket';
 const listening = `Num       RefCount Protocol Flags    Type St Inode Path\n0000000000000000: 00000002 00000000 00010000 0001 01 12345 ${SOCKET}\n`;
@@ -106,7 +108,9 @@ test.each<[string, Machine, readonly string[], 'perhaps' | 'no']>([
   ['from a machine that the tunnel leads to', machineWith(fromLan, [toLan]), ['22222:192.168.1.5:22'], 'perhaps'],
   ['from another machine, where one chooses through the tunnel where it leads', machineWith(fromLan, [toLan]), ['1080'], 'perhaps'],
   ['from a machine that the tunnel leads to, and nobody is connected', machineWith(fromLan), ['22222:192.168.1.5:22'], 'no'],
-  ['from another machine, and somebody else is in by a tunnel that leads to none', machineWith(fromLan, connection(51)), ['22222:127.0.0.1:22'], 'no'],
+  ['from another machine, and somebody else is in by a tunnel that leads to none', machineWith(fromLan, [...connection(51), fromTheLan]), ['22222:127.0.0.1:22'], 'no'],
+  ['from a machine that is reached from here, and somebody is in by the tunnel', machineWith(fromLan, [...connection(51), fromTheLan, onToLan]), ['22222:127.0.0.1:22'], 'perhaps'],
+  ['from a machine that is reached from here, and nobody is in by the tunnel', machineWith(fromLan, [fromTheLan, onToLan]), ['22222:127.0.0.1:22'], 'no'],
   ['at an sshd behind a Unix socket', machineWith(unknownPeer, [], accepted), [`22222:${SOCKET}`], 'perhaps'],
   ['at an sshd behind a Unix socket that nobody is connected to', machineWith(unknownPeer, [], listening), [`22222:${SOCKET}`], 'no'],
   ['at an sshd behind a pipe, and somebody is connected', machineWith(unknownPeer, connection(51)), ['22222:localhost:22'], 'perhaps'],

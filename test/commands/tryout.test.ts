@@ -15,14 +15,14 @@ const decided = (...nodes: [string, Node][]) => requireDecided({ machine: makeMe
 
 describe('an earlier change of the tunnel', () => {
   test('that waits to be confirmed is in the way, with the command for that', async () => {
-    await expect(decided(directory, file(at.restorerFile), file(at.complete), until)).rejects.toMatchObject({
+    await expect(decided(directory, file(at.armed), file(at.restorerFile), file(at.complete), until)).rejects.toMatchObject({
       id: 'on-trial', message: 'An earlier change of home waits to be confirmed.',
       hint: 'Confirm it: sudo revtun-setup confirm home\nor wait: the former tunnel comes back by itself at 2026-01-31T12:00:00.000Z.',
     });
   });
 
   test('that was cut off cannot be confirmed, and only time helps', async () => {
-    await expect(decided(directory, file(at.restorerFile), until)).rejects.toMatchObject({
+    await expect(decided(directory, file(at.armed), file(at.restorerFile), until)).rejects.toMatchObject({
       id: 'on-trial', message: 'An earlier change of home was cut off before its end.',
       hint: 'Wait: the former tunnel comes back by itself at 2026-01-31T12:00:00.000Z.',
     });

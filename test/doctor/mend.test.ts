@@ -64,9 +64,10 @@ describe('the steps that mend', () => {
     ['with a locked key', { says: { 'ssh-keygen -y': { code: 255, stderr: 'incorrect passphrase' } } }],
     ['without pinned host keys', { files: { [KNOWN_HOSTS]: undefined as never } }],
     ['with the host key of another', { files: { [KNOWN_HOSTS]: '# Written by revtun-setup for home\nother.test ssh-ed25519 AAAA\n' } }],
-  ])('a tunnel that is up %s is never restarted, and no host key is made up', async (_name, known) => {
+  ])('a tunnel that is up %s is never restarted, and no host key is made up; what it reads at its next start is not written unasked', async (_name, known) => {
     const { titles, cuts } = await plan({ ...known, files: { ...known.files, [UNIT]: (await unit()).replace('Restart=always', 'Restart=no') } });
-    expect(cuts).toBe(false);
+    expect(cuts).toBe(true);
+    expect((await plan({ ...known, says: { ...known.says, ...systemd({ UnitFileState: 'disabled' }) } })).cuts).toBe(false);
     expect(titles).toContain(`write ${UNIT}`);
     expect(titles.filter((title) => title.includes('start:') || (title.includes('known_hosts') && known.files?.[KNOWN_HOSTS] === undefined))).toEqual([]);
   });

@@ -127,8 +127,22 @@ describe('a change made through the tunnel itself', () => {
     await expectBack();
   });
 
+  const dropIn = '/etc/systemd/system/revtun-home.service.d/fault.conf';
+
+  test('has its whole time when it is complete, also where making it takes longer than that', async () => {
+    await world.device.writeFile(dropIn, `[Service]\nExecStartPre=/bin/sh -c 'if grep -q 22223 /etc/systemd/system/revtun-home.service; then sleep 8; fi'\n`);
+    await world.device.succeed(['systemctl', 'daemon-reload']);
+    await through(22222, `${line(flags(22223, 5))} > ${SAID} 2>&1`);
+    expect(await said((all) => /wait 5 s for somebody|Undone|time was up/.test(all))).toContain('✔ proven');
+    const { stdout } = await world.revtun(['status', 'home', '--no-verify', '--json']);
+    expect(JSON.parse(stdout)).toMatchObject({ state: 'up', pending: { confirm: expect.anything() } });
+    await untilDecided();
+    await world.device.succeed(['rm', '-r', dropIn.replace(/\/[^/]+$/, '')]);
+    await world.device.succeed(['systemctl', 'daemon-reload']);
+    await expectBack();
+  });
+
   test('is undone at once when the changed tunnel does not come up', async () => {
-    const dropIn = '/etc/systemd/system/revtun-home.service.d/fault.conf';
     await world.device.writeFile(dropIn, `[Service]\nExecStartPre=/bin/sh -c '! grep -q 22223 /etc/systemd/system/revtun-home.service'\n`);
     await world.device.succeed(['systemctl', 'daemon-reload']);
     await through(22222, `${line(flags(22223, 3600))} > ${SAID} 2>&1`);
@@ -175,9 +189,13 @@ describe('an uninstall through the tunnel itself', () => {
     expect(answerOf(await revtun(22222, ...args, '--json'))).toMatchObject([2, { changed: false, error: { code: 'risk', hint: 'If you have another way in, add --accept-risk=lose-ssh' } }]);
   });
 
-  test('is done for who has another way in', async () => {
-    await through(22222, `${line(['uninstall', 'home', '--accept-risk=lose-ssh'])} > ${SAID} 2>&1`);
+  test('is done for who has another way in, also while a change is not confirmed', async () => {
+    await through(22222, line(flags(22223, 3600)));
+    await untilReachable(world.server, 22223);
+    await through(22223, `${line(['uninstall', 'home', '--accept-risk=lose-ssh'])} > ${SAID} 2>&1`);
     expect(await said((all) => all.includes('home: '))).toContain('home: removed');
-    expect(await firstLine(world.server, 22222)).toBeUndefined();
+    for (const port of [22222, 22223]) expect(await firstLine(world.server, port)).toBeUndefined();
+    await expectNothingWaits();
+    expect((await world.device.run(['ls', '/etc/revtun'])).code).not.toBe(0);
   });
 });

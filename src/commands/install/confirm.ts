@@ -1,13 +1,14 @@
 import { carries, sessionWay, type SessionWay } from '../../checks/carried.ts';
-import { failed, notFound, personNeeded, usage } from '../../errors.ts';
+import { cancelled, failed, notFound, personNeeded, usage } from '../../errors.ts';
 import type { Draft } from '../../input/fields.ts';
+import type { Machine } from '../../machine/machine.ts';
 import { runSteps } from '../../plan/run.ts';
 import { keepStep } from '../../plan/tryout.ts';
 import { commandLine } from '../../shell.ts';
 import type { Forward } from '../../tunnel/forward.ts';
 import type { Installed } from '../../unit/installed.ts';
 import { systemctl } from '../../unit/systemctl.ts';
-import { readTryout, type Tryout } from '../../unit/tryout.ts';
+import { forwardsOnTrial, readTryout, type Tryout } from '../../unit/tryout.ts';
 import type { Context } from '../context.ts';
 import { findAll } from '../find.ts';
 import { withLock } from '../lock.ts';
@@ -25,9 +26,11 @@ export async function confirm(context: Context, name: string | undefined, draft:
   const { machine, who, output, signal } = context;
   const { tunnel: { scope, places, ...tunnel } } = await choose(context, name, draft);
   if (scope === 'system' && who.uid !== 0) throw failed('not-root', 'A service of the system needs root.', `Type:\n  ${commandLine(['sudo', ...context.typed])}`);
-  // Of a session that ends while this waits for the change to be complete, nothing would be left to see.
   const forwards = tunnel.tunnel?.forwards;
-  const before = await sessionWay(machine, who, forwards);
+  // What came through the former tunnel by way of another machine may still be there.
+  const all = await forwardsOnTrial(machine, { ...tunnel, scope, places });
+  // Of a session that ends while this waits for the change to be complete, nothing would be left to see.
+  const before = await sessionWay(machine, who, all);
   await withLock(context, scope, true, async () => {
     const tryout = await readTryout(machine, tunnel.name, places);
     if (tryout === undefined || tryout === 'left-over') throw nothingThere(tunnel.name);
@@ -35,11 +38,13 @@ export async function confirm(context: Context, name: string | undefined, draft:
       throw failed('cut-off', `The change of ${tunnel.name} was cut off before its end.`, `The former tunnel comes back by itself${tryout.until ? ` at ${tryout.until.toISOString()}` : ''}.`);
     }
     const { ControlGroup } = await systemctl(machine, scope, who).show(places.unit, ['ControlGroup']);
-    if (!(await isNew(context, before, ControlGroup, forwards))) {
+    if (!(await isNew(machine, before, await sessionWay(machine, who, all), ControlGroup, forwards))) {
       throw personNeeded('old-session', `Whether the changed tunnel lets anybody in cannot be seen from this session.`, 'Log in anew, and confirm it there.');
     }
-    await runSteps(machine, [keepStep(tunnel.name, places)], { signal, onDone: () => undefined, onNotice: output.notice }).catch((error: unknown) => {
-      throw signal.aborted ? error : failed('too-late', `${tunnel.name} is not confirmed: ${(error as Error).message}`, `See: revtun-setup status ${tunnel.name}`);
+    if (signal.aborted) throw cancelled();
+    // Without the signal: what has been decided is no longer to be cancelled.
+    await runSteps(machine, [keepStep(tunnel.name, places)], { onDone: () => undefined, onNotice: output.notice }).catch((error: unknown) => {
+      throw failed('too-late', `${tunnel.name} is not confirmed: ${(error as Error).message}`, `See: revtun-setup status ${tunnel.name}`);
     });
     output.mark('done', `confirmed: ${tunnel.name} stays as it is`);
     output.object({ ok: true, changed: true, name: tunnel.name, scope, unit: places.unit });
@@ -50,8 +55,7 @@ export async function confirm(context: Context, name: string | undefined, draft:
  * A session that came through the tunnel came through the new one: its restart has ended all others. One that came
  * another way shows that there is another. Of all else somebody has to be connected through the new one.
  */
-async function isNew({ machine, who }: Context, before: SessionWay, controlGroup: string, forwards: readonly Forward[] | undefined): Promise<boolean> {
-  const now = await sessionWay(machine, who, forwards);
+async function isNew(machine: Machine, before: SessionWay, now: SessionWay, controlGroup: string, forwards: readonly Forward[] | undefined): Promise<boolean> {
   if (now.known !== before.known || now.through.join() !== before.through.join()) return false;
   return now.known || (await carries(machine, now, controlGroup, forwards)) !== 'no';
 }

@@ -7,7 +7,7 @@ import { planFarewell, planUninstall } from '../../plan/plan.ts';
 import { readPresent, readShared } from '../../plan/present.ts';
 import { runSteps } from '../../plan/run.ts';
 import { type Step, titlesOf } from '../../plan/step.ts';
-import { forgetSteps } from '../../plan/tryout.ts';
+import { forgetting } from '../../plan/tryout.ts';
 import { isOurs } from '../../template.ts';
 import { deviceOf } from '../../server/device.ts';
 import type { Scope } from '../../tunnel/tunnel.ts';
@@ -79,11 +79,8 @@ async function halfInstalled(machine: Context['machine'], name: string, scope: S
 async function removeOne(context: Context, installed: Installed, draft: Draft): Promise<object> {
   const { machine, who, output } = context;
   const { name, scope, places, tunnel } = installed;
-  const tryout = await readTryout(machine, name, places);
-  const steps = [
-    ...(tryout ? forgetSteps(name, places, tryout === 'left-over') : []),
-    ...planUninstall(installed, await readPresent(machine, scope, places, who), systemctl(machine, scope, who)),
-  ];
+  const removal = planUninstall(installed, await readPresent(machine, scope, places, who), systemctl(machine, scope, who));
+  const steps = forgetting(removal, name, places, await readTryout(machine, name, places));
   const done = await carryOut(context, steps, draft);
   const report = { name, scope, unit: places.unit, steps: done };
   if (draft.dryRun === true) return report;
