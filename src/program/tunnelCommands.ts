@@ -36,6 +36,7 @@ export function addTunnelCommands(program: Command, session: () => Session): voi
     .summary('stop, disable and remove; says what it left on purpose')
     .action(async (names: string[], { all }: { all?: boolean }, command: Command) => {
       const { context, draftOf } = session();
+      if (all === true && names.length > 0) throw usage('--all and NAME exclude each other.', 'Say one of them.');
       const draft = await draftOf(command);
       const meant = (names.length > 0 || all === true || draft.name === undefined ? names : [draft.name]).map((name) => readName(name));
       if (draft.serverAdmin) {

@@ -43,6 +43,7 @@ describe('the program', () => {
   test('knows a mistyped command from a name', () => {
     expect(revtun(['stauts'])).toMatchObject({ code: 2, stderr: expect.stringContaining('no command "stauts"') });
     expect(revtun(['uninstal', 'home', '--all'])).toMatchObject({ code: 2 });
+    expect(revtun(['uninstall', 'home', '--all'])).toMatchObject({ code: 2, stderr: expect.stringContaining('--all and NAME exclude each other') });
     expect(revtun(['render', '--hots', 'x'])).toMatchObject({ code: 2, stderr: expect.stringContaining('--host') });
   });
 

@@ -12,6 +12,7 @@ import { conclude } from './doctor.ts';
 import { causeIn, examination, findSubject } from './examination.ts';
 import { requireDecided } from '../install/tryout.ts';
 import { withLock } from '../lock.ts';
+import { tellingSteps } from '../steps.ts';
 
 /**
  * Does what mends it and is safe to do here, as planned steps, and looks again afterwards.
@@ -52,7 +53,7 @@ function tellPlan({ output }: Context, subject: Installed, seen: readonly Observ
 const listed = (titles: readonly string[]) => titles.map((title) => `  ${title}`).join('\n');
 
 const wouldCut = ({ name }: Installed) =>
-  refused('risk', `${name} is up, and this restarts it: whoever is logged in through it loses the connection, for good if it does not come up again.`, 'If you have another way in, or can do without, add --accept-risk=lose-ssh');
+  refused('risk', `${name} is up, and this changes what it runs with: whoever is logged in through it loses the connection, for good if it does not come up again.`, 'If you have another way in, or can do without, add --accept-risk=lose-ssh');
 
 /** @throws ExpectedError when the person says no, or there is none to ask */
 async function confirm({ output, interactive, signal }: Context, { yes }: Draft, titles: readonly string[]): Promise<void> {
@@ -65,13 +66,9 @@ async function confirm({ output, interactive, signal }: Context, { yes }: Draft,
 
 async function carryOut({ machine, output, signal }: Context, { steps }: Mending): Promise<string[]> {
   const done: string[] = [];
-  const onDone = (title: string) => {
-    done.push(title);
-    output.mark('done', title);
-  };
   let whole = true;
   try {
-    await runSteps(machine, steps, { signal, onDone, onNotice: output.notice, onHalfUndone: () => (whole = false) });
+    await runSteps(machine, steps, { signal, ...tellingSteps(output, done), onHalfUndone: () => (whole = false) });
   } catch (error) {
     if (whole) output.notice('Undone: all is as it was before.');
     throw error;

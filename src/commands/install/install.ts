@@ -26,6 +26,7 @@ import { releasingIfItCan, tryFirst } from './trial.ts';
 import { hold, tellTryout, tryoutFor, withTryout } from './tryout.ts';
 import { withLock } from '../lock.ts';
 import { type Pending, readPending } from '../pending.ts';
+import { tellingSteps } from '../steps.ts';
 import { failOnFault, prove, tellDifferences, tellHowToConnect, tellStaleness, verifiedObject } from '../telling.ts';
 
 /** Plans, installs, enables, starts and proves one tunnel. */
@@ -169,11 +170,7 @@ async function carryOut(job: Job, steps: readonly Step[], done: string[]): Promi
   let whole = true;
   const onHalfUndone = () => (whole = false);
   try {
-    const onDone = (title: string) => {
-      done.push(title);
-      output.mark('done', title);
-    };
-    return await runSteps(machine, steps, { signal, onDone, onNotice: output.notice, onHalfUndone });
+    return await runSteps(machine, steps, { signal, ...tellingSteps(output, done), onHalfUndone });
   } catch (error) {
     if (whole) tellUndone(job);
     // What systemctl says of a failed start is where to look; what ssh said is the reason.

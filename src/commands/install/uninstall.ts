@@ -17,19 +17,17 @@ import { systemctl } from '../../unit/systemctl.ts';
 import { readTryout } from '../../unit/tryout.ts';
 import type { Context } from '../context.ts';
 import { withLock } from '../lock.ts';
+import { tellingSteps } from '../steps.ts';
 import { requireNotCarried } from './throughItself.ts';
 
 /** Stops, disables and removes tunnels, and tells what it left on purpose. */
 export async function uninstall(context: Context, names: readonly string[], all: boolean, draft: Draft): Promise<void> {
   const { machine, who, output } = context;
-  if (all && names.length > 0) throw usage('--all and NAME exclude each other.', 'Say one of them.');
   const scope = scopeOf(draft, who);
   const facts = await readFacts(machine, who);
   requireMachine(facts, scope, context.typed);
   await withLock(context, scope, draft.dryRun !== true, async () => {
-    const installed = await findInstalled(machine, scope, who);
-    const chosen = all ? installed : await choose(context, names, installed, scope);
-    await requireNotCarried(context, chosen, draft);
+    const { installed, chosen } = await choose(context, names, all, draft);
     const done: object[] = [];
     const remaining = installed.filter((tunnel) => !chosen.includes(tunnel));
     const farewell: string[] = [];
@@ -52,8 +50,19 @@ function unfinished({ signal }: Context, gone: readonly Installed[], error: unkn
   return new ExpectedError(exitCode, id, `${why} Removed all the same: ${gone.map(({ name }) => name).join(', ')}.`, hint || 'Run it again for the rest.', true);
 }
 
-/** @throws ExpectedError where it is not clear which are meant */
-export async function choose({ machine, who }: Context, names: readonly string[], installed: readonly Installed[], scope: Scope): Promise<Installed[]> {
+/**
+ * The tunnels that are meant, among all of the scope.
+ * @throws ExpectedError where that is not clear, and where one of them carries this session
+ */
+export async function choose(context: Context, names: readonly string[], all: boolean, draft: Draft): Promise<{ installed: readonly Installed[]; chosen: readonly Installed[] }> {
+  const scope = scopeOf(draft, context.who);
+  const installed = await findInstalled(context.machine, scope, context.who);
+  const chosen = all ? installed : await chooseByName(context, names, installed, scope);
+  await requireNotCarried(context, chosen, draft);
+  return { installed, chosen };
+}
+
+async function chooseByName({ machine, who }: Context, names: readonly string[], installed: readonly Installed[], scope: Scope): Promise<Installed[]> {
   if (names.length === 0) {
     if (installed.length === 1) return [...installed];
     if (installed.length === 0) throw notFound('no-tunnel', `There is no tunnel of the ${scope} scope on this machine.`, otherScope(scope));
@@ -108,11 +117,7 @@ async function carryOut({ machine, output, signal }: Context, steps: readonly St
     return titles;
   }
   const done: string[] = [];
-  const onDone = (title: string) => {
-    done.push(title);
-    output.mark('done', title);
-  };
-  await runSteps(machine, steps, { signal, onDone, onNotice: output.notice });
+  await runSteps(machine, steps, { signal, ...tellingSteps(output, done) });
   return done;
 }
 

@@ -1,20 +1,18 @@
 import { publicKeyOf } from '../../checks/key.ts';
-import { cancelled, ExpectedError, refused, usage } from '../../errors.ts';
+import { cancelled, ExpectedError, refused } from '../../errors.ts';
 import type { Draft } from '../../input/fields.ts';
-import { scopeOf } from '../../input/resolve.ts';
 import { planServerRemove, planServerRemoveAll } from '../../plan/serverDevices.ts';
 import { type Step, titlesOf } from '../../plan/step.ts';
 import { accountOf, deviceOf, isSameKey } from '../../server/device.ts';
 import { DEVICE_COMMENT, type ServerState } from '../../server/state.ts';
 import { formatDestination } from '../../tunnel/destination.ts';
 import { serverOf } from '../../tunnel/tunnel.ts';
-import { findInstalled, type Installed } from '../../unit/installed.ts';
+import type { Installed } from '../../unit/installed.ts';
 import type { Context } from '../context.ts';
 import { tellingWhere } from './both.ts';
 import { type Change, change } from '../server/change.ts';
 import { type AtServer, onServer } from '../server/login.ts';
 import { tellAllRemoved, tellRemoved } from '../server/remove.ts';
-import { requireNotCarried } from './throughItself.ts';
 import { choose, uninstall } from './uninstall.ts';
 
 /** A device of the server's that a tunnel of this machine logs in as. */
@@ -30,12 +28,8 @@ interface Login {
  * could be refused is refused before anything is touched.
  */
 export async function uninstallBoth(context: Context, names: readonly string[], all: boolean, draft: Draft): Promise<void> {
-  const { machine, who, output } = context;
-  if (all && names.length > 0) throw usage('--all and NAME exclude each other.', 'Say one of them.');
-  const scope = scopeOf(draft, who);
-  const installed = await findInstalled(machine, scope, who);
-  const chosen = all ? installed : await choose(context, names, installed, scope);
-  await requireNotCarried(context, chosen, draft);
+  const { output } = context;
+  const { chosen } = await choose(context, names, all, draft);
   const logins = (await Promise.all(chosen.map((one) => loginOf(context, one)))).flat();
   if (logins.length === 0) {
     throw refused('no-account', 'None of these tunnels logs in to an account that revtun-setup made on a server.', 'Leave --server-admin out.');

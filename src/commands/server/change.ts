@@ -6,6 +6,7 @@ import { type Step, titleOf, titlesOf } from '../../plan/step.ts';
 import type { Machine } from '../../machine/machine.ts';
 import { SERVER } from '../../server/places.ts';
 import type { ServerState } from '../../server/state.ts';
+import { tellingSteps } from '../steps.ts';
 import type { AtServer } from './login.ts';
 
 /** What became of a plan. */
@@ -35,10 +36,6 @@ export async function change(at: AtServer, steps: readonly Step[], { dryRun, yes
     if (!(await openAsk(signal).yes('Do it?', true))) throw cancelled();
   }
   const done: string[] = [];
-  const onDone = (title: string) => {
-    done.push(title);
-    output.mark('done', title);
-  };
   let whole = true;
   const told = new Set<string>();
   const onNotice = (message: string) => {
@@ -46,7 +43,7 @@ export async function change(at: AtServer, steps: readonly Step[], { dryRun, yes
     told.add(message);
   };
   try {
-    const carried: Carried = await runSteps(server, steps, { signal, onDone, onNotice, onHalfUndone: () => (whole = false) });
+    const carried: Carried = await runSteps(server, steps, { signal, ...tellingSteps(output, done), onNotice, onHalfUndone: () => (whole = false) });
     return { steps: done, changed: done.length > 0, undo: () => carried.undo() };
   } catch (error) {
     output.notice(await whatIsLeft(server, reached(steps, done), whole, signal.aborted));

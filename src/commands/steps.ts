@@ -1,0 +1,10 @@
+import type { Output } from '../output.ts';
+
+/** Tells each step that was done, and notes it in `done`: for {@link file://../plan/run.ts runSteps}. */
+export const tellingSteps = (output: Output, done: string[]) => ({
+  onDone: (title: string) => {
+    done.push(title);
+    output.mark('done', title);
+  },
+  onNotice: output.notice,
+});
