@@ -9,6 +9,7 @@ interface Entry {
   readonly MESSAGE_ID?: unknown;
   readonly SYSLOG_IDENTIFIER?: unknown;
   readonly __REALTIME_TIMESTAMP?: unknown;
+  readonly _SYSTEMD_CGROUP?: unknown;
 }
 
 /** systemd's catalogue ids (sd-messages.h). */
@@ -29,14 +30,22 @@ export async function reasonSince(machine: Machine, scope: Scope, who: Identity,
 /** Why the tunnel last went down or failed to come up; undefined when it never did, or when its journal may not be read. */
 export async function lastReason(machine: Machine, scope: Scope, who: Identity, unit: string): Promise<string | undefined> {
   const entries = await readJournal(machine, scope, who, unit);
-  let [attempt, reason]: [Entry[], string | undefined] = [[], undefined];
-  for (const entry of entries) {
-    if (entry.MESSAGE_ID === STARTING) attempt = [];
-    attempt.push(entry);
-    // With -f and -y, ssh has no words for a session that the other side closed (clientloop.c writes them to stderr).
-    if (WENT_DOWN.includes(entry.MESSAGE_ID)) reason = tellingWords(attempt) ?? 'the server closed the connection';
-  }
-  return reason;
+  const isEnd = ({ MESSAGE_ID }: Entry) => WENT_DOWN.includes(MESSAGE_ID);
+  const upTo = entries.slice(0, entries.findLastIndex(isEnd) + 1);
+  const attempt = upTo.slice(Math.max(upTo.findLastIndex(({ MESSAGE_ID }) => MESSAGE_ID === STARTING), 0));
+  const end = attempt.find(isEnd);
+  // With -f and -y, ssh has no words for a session that the other side closed (clientloop.c writes them to stderr).
+  return end && (tellingWords(attempt) ?? (await lastWordsBefore(machine, scope, who, end)) ?? 'the server closed the connection');
+}
+
+/**
+ * What an ssh said right before its service went down, and journald could not tell whose it was: of a process that has
+ * ended before it is looked at, only the identifier and the pid are known.
+ */
+async function lastWordsBefore(machine: Machine, scope: Scope, who: Identity, { __REALTIME_TIMESTAMP: at }: Entry): Promise<string | undefined> {
+  const seconds = Number(at) / 1e6;
+  const span = ['--since', `@${Math.floor(seconds) - 1}`, '--until', `@${Math.ceil(seconds)}`];
+  return tellingWords((await readEntries(machine, journalctlArgv(scope, who, undefined, 'SYSLOG_IDENTIFIER=ssh', ...span))).filter(({ _SYSTEMD_CGROUP: group }) => group === undefined));
 }
 
 /** A tunnel that was up went down, and nobody asked for it. */
@@ -74,8 +83,11 @@ export async function dropsSince(machine: Machine, scope: Scope, who: Identity, 
   return drops.filter(({ at }) => at.getTime() <= Date.now());
 }
 
-async function readJournal(machine: Machine, scope: Scope, who: Identity, unit: string, ...span: string[]): Promise<Entry[]> {
-  const { stdout } = await machine.run(journalctlArgv(scope, who, unit, ...span, '-n', '300', '-o', 'json', '--no-pager'), { timeoutMs: 10_000 });
+const readJournal = (machine: Machine, scope: Scope, who: Identity, unit: string, ...span: string[]): Promise<Entry[]> =>
+  readEntries(machine, journalctlArgv(scope, who, unit, ...span));
+
+async function readEntries(machine: Machine, argv: readonly string[]): Promise<Entry[]> {
+  const { stdout } = await machine.run([...argv, '-n', '300', '-o', 'json', '--no-pager'], { timeoutMs: 10_000 });
   return stdout.split('\n').flatMap(readEntry);
 }
 

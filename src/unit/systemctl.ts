@@ -30,9 +30,9 @@ export function systemctl(machine: Machine, scope: Scope, who: Identity): System
   };
 }
 
-/** The journal of one unit, newest last. */
-export function journalctlArgv(scope: Scope, who: Identity, unit: string, ...more: string[]): string[] {
-  return [...managerEnv(scope, who), 'journalctl', ...(scope === 'user' ? ['--user'] : []), '-u', unit, ...more];
+/** The journal of one unit, or of all of them, newest last. */
+export function journalctlArgv(scope: Scope, who: Identity, unit: string | undefined, ...more: string[]): string[] {
+  return [...managerEnv(scope, who), 'journalctl', ...(scope === 'user' ? ['--user'] : []), ...(unit === undefined ? [] : ['-u', unit]), ...more];
 }
 
 /** A login through `su`, cron or a provisioning tool lacks what pam_systemd sets; the user's manager is there all the same. */
