@@ -48,6 +48,9 @@ export const isTaken = ({ id }: ExpectedError) => ['port-taken', 'port-held', 'p
 /** Of these, what may be ended without a word: a dead session, or who was not seen to be alive. This session may have come through `port-mine`. */
 export const isReleasable = ({ id }: ExpectedError) => ['port-taken', 'port-held'].includes(id);
 
+/** What the tunnel's own service may bring about while it comes up, by taking its port or by ending other sessions of its account. */
+export const mayBeOfTheService = (error: ExpectedError) => isTaken(error) || ['login-closed', 'server-closed', 'forward-refused', 'ssh-failed'].includes(error.id);
+
 /** The same, with the failure as a value, beside what came before it. */
 export async function attemptTunnel(tunnel: Tunnel, publicKey: string, bench: Workbench, held: ReadonlySet<string>): Promise<Attempt> {
   const forwards = remoteForwards(tunnel).filter((forward) => 'port' in forward.listen && !held.has(formatForward(forward)));

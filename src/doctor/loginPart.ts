@@ -1,6 +1,6 @@
 import { hopsOf, legsOf } from '../checks/journey.ts';
 import { publicKeyOf } from '../checks/key.ts';
-import { type Attempt, attemptTunnel, madePublic } from '../checks/trial.ts';
+import { type Attempt, attemptTunnel, madePublic, mayBeOfTheService } from '../checks/trial.ts';
 import { wayFailure } from '../checks/way.ts';
 import { ExpectedError } from '../errors.ts';
 import { describeForwards } from '../tunnel/tunnel.ts';
@@ -38,15 +38,12 @@ export const loginPart: Part = async function* (patient) {
   return yield* granted(patient, now);
 };
 
-/** What the service itself may bring about while it comes up, by taking its port or by ending other sessions of its account. */
-const OF_THE_SERVICE: readonly string[] = ['port-taken', 'login-closed', 'server-closed', 'forward-refused', 'ssh-failed'];
-
 /** A login, and a second one where the service got in between. @returns also whether it asked for the forwards */
 async function attemptSteadily(patient: Patient, publicKey: string): Promise<{ seen: Attempt; now: Glance; asked: boolean }> {
   const before = await untilDecided(patient, DECIDING);
   const seen = await attempt(patient, publicKey, before);
   const now = await glance(patient);
-  if (!seen.failure || now.moment === before.moment || (now.state !== 'up' && !OF_THE_SERVICE.includes(seen.failure.id))) return { seen, now, asked: before.state !== 'up' };
+  if (!seen.failure || now.moment === before.moment || (now.state !== 'up' && !mayBeOfTheService(seen.failure))) return { seen, now, asked: before.state !== 'up' };
   const again = await attempt(patient, publicKey, now);
   return { seen: again, now: await glance(patient), asked: now.state !== 'up' };
 }

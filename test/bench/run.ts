@@ -24,6 +24,8 @@ import { measureStartUp } from './startUp.ts';
 import { measureThroughput } from './throughput.ts';
 import { openTunnels } from './tunnels.ts';
 
+process.env['REVTUN_TEST_HOSTS'] = 'stock';
+
 /** The lab, with something in each host that can measure. */
 interface Scene {
   readonly world: World<never>;

@@ -1,22 +1,24 @@
 import { canRelease, releasePort } from '../../checks/release.ts';
-import { isReleasable, madePublic, tryTunnel } from '../../checks/trial.ts';
+import { isReleasable, madePublic, mayBeOfTheService, type TrialResult, tryTunnel } from '../../checks/trial.ts';
 import { ExpectedError } from '../../errors.ts';
+import { lookUntil } from '../../machine/lookUntil.ts';
 import { planKeepKey } from '../../plan/plan.ts';
 import { pinnedIn } from '../../plan/present.ts';
 import { runSteps } from '../../plan/run.ts';
 import { formatForward } from '../../tunnel/forward.ts';
 import { serverOf } from '../../tunnel/tunnel.ts';
+import { systemctl } from '../../unit/systemctl.ts';
 import type { Job } from './job.ts';
 
 /** Asks the server, before anything is touched, whether it would let the service do what it is for. */
 export async function tryFirst(job: Job, hostKeys: readonly string[]): Promise<void> {
-  const { tunnel, key, bench, draft, machine, who, places, present, output } = job;
+  const { tunnel, key, draft, machine, places, present, output } = job;
   if (draft.dryRun === true && (key.made ?? job.prepared.serverEnd)) {
     output.progress(`not tried: whether the server accepts the key, ${key.made ? 'which is yet to be made' : 'whose account is yet to be made'}`);
     return;
   }
   try {
-    const { exposed } = await tryOrRelease(job, () => tryTunnel({ machine, who, tunnel, bench, pinned: hostKeys }, key.publicKey, heldBy(job, hostKeys)));
+    const { exposed } = await tryOrRelease(job, hostKeys);
     if (exposed.length === 0 || draft.acceptRisk?.includes('public') === true) return;
     throw madePublic(tunnel, exposed);
   } catch (error) {
@@ -30,27 +32,47 @@ export async function tryFirst(job: Job, hostKeys: readonly string[]): Promise<v
 }
 
 /** A port that a dead session of this account holds is no reason to refuse: the service would release it, too. */
-async function tryOrRelease<T>({ tunnel, bench, draft, present }: Job, attempt: () => Promise<T>): Promise<T> {
+async function tryOrRelease(job: Job, hostKeys: readonly string[]): Promise<TrialResult> {
+  const { machine, who, tunnel, key, bench, draft, present } = job;
+  const attempt = (isUp: boolean) => tryTunnel({ machine, who, tunnel, bench, pinned: hostKeys }, key.publicKey, isUp ? heldBy(job, hostKeys) : NOTHING);
+  const wasUp = present.service.activeState === 'active';
   try {
-    return await attempt();
+    return await attempt(wasUp);
   } catch (error) {
-    const mayRelease = tunnel.release && draft.dryRun !== true && present.service.activeState !== 'active';
-    if (!mayRelease || !(error instanceof ExpectedError) || !isReleasable(error) || !(await canRelease(tunnel, bench))) throw error;
+    if (wasUp || !(error instanceof ExpectedError)) throw error;
+    // A service that was on its way goes on trying meanwhile, and may have been there first.
+    if (mayBeOfTheService(error) && (await hasComeUp(job))) return attempt(true);
+    if (!tunnel.release || draft.dryRun === true || !isReleasable(error) || !(await canRelease(tunnel, bench))) throw error;
     await releasePort(tunnel, bench);
-    return attempt();
+    return attempt(false);
   }
 }
 
+const NOTHING: ReadonlySet<string> = new Set();
+
+/** Milliseconds that a login which is under way may still take. */
+const COMING_UP = 3000;
+
+async function hasComeUp({ machine, who, existing, signal }: Job): Promise<boolean> {
+  if (!existing) return false;
+  const { ActiveState } = await lookUntil(
+    ({ ActiveState: state, SubState }) => state !== 'activating' || SubState === 'auto-restart',
+    () => systemctl(machine, existing.scope, who).show(existing.places.unit, ['ActiveState', 'SubState']),
+    { limit: COMING_UP, every: 200, signal },
+  );
+  return ActiveState === 'active';
+}
+
 /**
- * Forwards that this very tunnel holds on the same server right now: asking for them again would collide. A server is
+ * Forwards that this very tunnel, which is up, holds on the same server: asking for them again would collide. A server is
  * the same by its address, or under another name by its host key.
  */
 function heldBy(job: Job, hostKeys: readonly string[]): ReadonlySet<string> {
-  const { existing, tunnel, present } = job;
+  const { existing, tunnel } = job;
   const held = existing?.tunnel;
   const blobs = new Set(pinnedIn(job.present, job.places).map((line) => line.split(' ')[2]));
   const isSame = held?.port === tunnel.port && (held.host === tunnel.host || hostKeys.some((line) => blobs.has(line.split(' ')[2])));
-  return new Set(held && isSame && present.service.activeState === 'active' ? held.forwards.map(formatForward) : []);
+  return new Set(held && isSame ? held.forwards.map(formatForward) : []);
 }
 
 /** An account may be called like one of ours and be none: then its tunnel does without a release, which would never succeed. */
