@@ -53,7 +53,8 @@ const expectNothingLeft = async () => {
 };
 const json = async (...args: string[]) => {
   const { code, stdout, stderr } = await world.revtun([...args, '--json']);
-  return { code, stderr, answer: JSON.parse(stdout) as object };
+  // Named, so that a comparison which expects none shows it.
+  return { code, stderr, answer: { error: undefined, ...(JSON.parse(stdout) as object) } };
 };
 
 describe('by flags', () => {
@@ -64,13 +65,13 @@ describe('by flags', () => {
 
     const device = { device: 'device', host: 'server.test', user: 'revtun-device', port: 22, remotePort: 20000, hostKey: world.fingerprint };
     const first = await json(...BOTH);
-    expect(first).toMatchObject({ code: 0, answer: { ok: true, changed: true, verified: { level: 'proven' }, server: device } });
+    expect(first).toMatchObject({ code: 0, answer: { ok: true, error: undefined, changed: true, verified: { level: 'proven' }, server: device } });
     await untilReachable(world.server, 20000, 2000);
     expect(await json(...BOTH)).toMatchObject({ code: 0, answer: { ok: true, changed: false, steps: [], verified: { level: 'proven' }, server: { ...device, steps: [] } } });
 
     expect((await world.revtun(['server', 'remove', 'device', ADMIN, '--yes'])).code).toBe(0);
     const again = await json(...BOTH);
-    expect(again).toMatchObject({ code: 0, answer: { ok: true, changed: true, verified: { level: 'proven' }, server: device } });
+    expect(again).toMatchObject({ code: 0, answer: { ok: true, error: undefined, changed: true, verified: { level: 'proven' }, server: device } });
 
     const old = ['--host', 'pi@server.test', '--remote-port', '22300', '--key', '/root/.ssh/id_ed25519'];
     expect((await world.revtun(['install', 'old', ...old])).stdout).toContain('proven');
