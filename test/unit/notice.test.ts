@@ -162,6 +162,22 @@ describe('telling', () => {
     expect([existsSync(asked), lines()]).toEqual([isAsked, ['down:4:::/:']]);
   });
 
+  test('says what ssh said last, also where the journal came too late to see whose ssh it was', async () => {
+    const journal = join(folder, 'late');
+    mkdirSync(join(state, 'news'));
+    mkdirSync(journal, { recursive: true });
+    writeFileSync(join(journal, 'journalctl'), `#!/bin/sh
+case "$*" in
+  *"--since @998 --until @1001") printf '%s\\n' '{"MESSAGE":"Timeout, server x not responding.","_PID":"1"}' '{"_SYSTEMD_CGROUP":"/x","MESSAGE":"of another"}' ;;
+  *MESSAGE_ID=* | *_SYSTEMD_INVOCATION_ID=*) ;;
+  *) echo '1000.5 home systemd[1]: revtun-home.service: Failed with result exit-code.' ;;
+esac
+`, { mode: 0o755 });
+    writeFileSync(join(state, 'news/500.down'), `100 ${'0'.repeat(32)}\n`);
+    await succeed(['sh', script, 'tell', 'down', tell], { env: { ...ENV, PATH: `${journal}:${process.env['PATH']}` } });
+    expect(lines()).toEqual(['down:4:Timeout, server x not responding.::/:']);
+  });
+
   test('has nothing to do where the tunnel was stopped meanwhile', async () => {
     rmSync(state, { recursive: true });
     expect(await run('tell', 'down', tell)).toEqual({ code: 0, stdout: '', stderr: '' });
