@@ -54,7 +54,7 @@ export async function proveTunnel(machine: Machine, who: Identity, tunnel: Tunne
   return proofs;
 }
 
-async function proveForward(probe: Probe, forward: Forward): Promise<Proof> {
+async function proveForward(probe: Probe, forward: Forward, isSecond = false): Promise<Proof> {
   const { machine, tunnel, who } = probe;
   const { listen, target } = forward;
   const says = (finding: Finding, text: string): Proof => ({ forward: formatForward(forward), finding, says: text });
@@ -72,6 +72,8 @@ async function proveForward(probe: Probe, forward: Forward): Promise<Proof> {
   const at = `${reachedInside(listen).host}:${listen.port} on the server`;
   const local = target === 'socks' ? 'the proxy' : formatEndpoint(target);
 
+  // It has begun to listen since it was dialled, and may be recognised by now.
+  if (here.outcome === 'refused' && inner === 'words' && !isSecond) return proveForward(probe, forward, true);
   // What this user may not open, the service may have been given the group for.
   const isForbidden = target !== 'socks' && 'path' in target && here.outcome === 'forbidden';
   if (here.outcome !== 'connected' && !isForbidden && (inner === 'closed' || inner === 'open')) return says('nothing-here', `the tunnel leads here, but nothing listens on ${local}`);
