@@ -72,7 +72,7 @@ async function proveForward(probe: Probe, forward: Forward, isSecond = false): P
   const at = `${reachedInside(listen).host}:${listen.port} on the server`;
   const local = target === 'socks' ? 'the proxy' : formatEndpoint(target);
 
-  // It has begun to listen since it was dialled, and may be recognised by now.
+  // It has begun to listen since it was dialled; a second look may recognise it.
   if (here.outcome === 'refused' && inner === 'words' && !isSecond) return proveForward(probe, forward, true);
   // What this user may not open, the service may have been given the group for.
   const isForbidden = target !== 'socks' && 'path' in target && here.outcome === 'forbidden';

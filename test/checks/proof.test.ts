@@ -105,10 +105,18 @@ test('what speaks first is not missed for want of a connection of our own, such 
 
 test('another machine gets more time to answer than this one, and as much for its words', async () => {
   const limits: unknown[] = [];
-  const machine: Machine = { ...local, dial: async (...asked) => (limits.push(asked), { outcome: 'refused', reason: 'no' }) };
+  const machine: Machine = { ...local, dial: async (...asked) => (limits.push(asked), { outcome: 'timeout', reason: 'no answer' }) };
   await prove(`${ports.talking}:printer.lan:80`, { machine });
   await prove(`${ports.talking}:localhost:80`, { machine });
   expect(limits).toEqual([[{ host: 'printer.lan', port: 80 }, 5000, 2000], [{ host: 'localhost', port: 80 }, 2000, 2000]]);
+});
+
+test('a target that begins to listen while it is looked for is looked at once more, and once only', async () => {
+  const refusing = (looks: number, seen: unknown[] = []): Machine => ({
+    ...local, dial: (...asked) => (seen.push(asked) <= looks ? Promise.resolve({ outcome: 'refused', reason: 'no' }) : local.dial(...asked)),
+  });
+  expect(await prove(listening()[1]!, { machine: refusing(1) })).toMatchObject({ finding: 'proven' });
+  expect(await prove(listening()[1]!, { machine: refusing(Infinity) })).toMatchObject({ finding: 'answered' });
 });
 
 test('a proxy is asked as one', async () => {
