@@ -12,10 +12,10 @@ export type Givens = ReadonlyMap<Field, Given>;
 /** Whether a variable switches something on: anything but nothing, 0, no and false. */
 export const isSet = (text: string | undefined) => !/^(0|no|false|)$/i.test(text?.trim() ?? '');
 
-/** What the environment says; an empty variable says nothing. */
-export function fromEnvironment(env: Readonly<Record<string, string | undefined>>): Givens {
+/** What the environment says of these fields; an empty variable says nothing. */
+export function fromEnvironment(env: Readonly<Record<string, string | undefined>>, fields = FIELDS): Givens {
   const given = new Map<Field, Given>();
-  for (const field of FIELDS) {
+  for (const field of fields) {
     const from = variableOf(field);
     const text = env[from]?.trim() ?? '';
     if (text === '') continue;

@@ -22,11 +22,18 @@ export const only = (...keys: (keyof Draft)[]) => FIELDS.filter(({ key }) => key
 /** Texts of the flags that stand on the command line. */
 export function givenFlags(command: Command): ReadonlyMap<Field, Given> {
   const given = new Map<Field, Given>();
-  for (const option of command.options) {
-    const field = FIELDS.find(({ flags }) => flags === option.flags);
+  for (const { field, option } of flagsOf(command)) {
     const name = option.attributeName();
-    if (!field || command.getOptionValueSource(name) !== 'cli') continue;
+    if (command.getOptionValueSource(name) !== 'cli') continue;
     given.set(field, { from: option.long ?? option.flags, texts: isSwitch(field) ? [] : command.getOptionValue(name) as string[] });
   }
   return given;
 }
+
+/** The fields that a command has flags for: what the environment says of others is not meant for it. */
+export const fieldsOf = (command: Command): readonly Field[] => flagsOf(command).map(({ field }) => field);
+
+const flagsOf = ({ options }: Command) => options.flatMap((option) => {
+  const field = FIELDS.find(({ flags }) => flags === option.flags);
+  return field ? [{ field, option }] : [];
+});

@@ -5,7 +5,7 @@ import type { Draft } from '../input/fields.ts';
 import { readSshCommand } from '../input/sshCommand.ts';
 import type { Identity, Machine } from '../machine/machine.ts';
 import type { Output } from '../output.ts';
-import { givenFlags } from './flags.ts';
+import { fieldsOf, givenFlags } from './flags.ts';
 import { readName } from './values.ts';
 import type { CommandLine } from './words.ts';
 
@@ -38,7 +38,7 @@ export function openSession(proc: Process, { ours: words, sshCommand }: CommandL
   const { machine, who, cwd, signal } = proc;
   const context: Context = { machine, who, output, cwd, typed: [...proc.program, ...proc.argv], signal, interactive: proc.terminal };
   const draftOf = async (command: Command, name?: string): Promise<Draft> => {
-    const draft = readDraft({ cwd, home: who.home }, fromEnvironment(who.env), givenFlags(command));
+    const draft = readDraft({ cwd, home: who.home }, fromEnvironment(who.env, fieldsOf(command)), givenFlags(command));
     const named = name === undefined ? draft : { ...draft, name: readName(name, draft.name) };
     return sshCommand === undefined ? named : { ...(await readSshCommand(sshCommand, machine, who, { cwd, home: who.home })), ...named };
   };

@@ -141,6 +141,13 @@ describe('render', () => {
   });
 });
 
+test('a variable is nothing to a command that has no such flag', () => {
+  const installs = { REVTUN_SERVER_ADMIN: 'root@h', REVTUN_DEVICE: 'x', REVTUN_KEEPALIVE: 'often' };
+  expect(revtun(['render', 'home', '--host', 'pi@h', '--remote-port', '1', '--key', '/k'], { ...installs, REVTUN_KEEPALIVE: '15' })).toMatchObject({ code: 0 });
+  expect(revtun(['status'], { ...installs, REVTUN_HOST: 'h', REVTUN_LOCAL_PORT: '22' })).toMatchObject({ code: 3 });
+  expect(revtun(['install'], installs)).toMatchObject({ code: 2, stderr: expect.stringContaining('REVTUN_KEEPALIVE: ') });
+});
+
 describe('--json', () => {
   test.each([
     ['a success', ['render', 'home', '--host', 'pi@h', '--remote-port', '1', '--key', '/k', '--json'], 0],
