@@ -3,31 +3,26 @@ import { trustHostKeys, type TrustWish } from '../../checks/hostKey.ts';
 import { publicKeyOf, withNewKey } from '../../checks/key.ts';
 import { requireNoticePrograms } from '../../checks/noticePrograms.ts';
 import { requireCiphers, requireLocalPortsFree, requireMachine, requireRisksAccepted } from '../../checks/preflight.ts';
-import type { Proof } from '../../checks/verify.ts';
 import { withWorkbench } from '../../checks/workbench.ts';
-import { reasonSince } from '../../doctor/reason.ts';
-import { cancelled, ExpectedError, failed } from '../../errors.ts';
+import { cancelled } from '../../errors.ts';
 import type { Draft } from '../../input/fields.ts';
 import { missing, nameOf, scopeOf } from '../../input/resolve.ts';
 import { wantedTunnel } from '../../input/wanted.ts';
 import type { Machine } from '../../machine/machine.ts';
-import { type Desired, planInstall } from '../../plan/plan.ts';
 import { pinnedIn, readPresent } from '../../plan/present.ts';
-import { type Carried, runSteps } from '../../plan/run.ts';
-import { type Step, titlesOf } from '../../plan/step.ts';
+import { titlesOf } from '../../plan/step.ts';
 import type { Tunnel } from '../../tunnel/tunnel.ts';
 import { findInstalled } from '../../unit/installed.ts';
 import { type Places, placesOf } from '../../unit/places.ts';
-import { renderFiles } from '../../unit/render.ts';
-import { systemctl } from '../../unit/systemctl.ts';
 import type { Context } from '../context.ts';
+import { carryOut, reportOf } from './carryOut.ts';
+import { decide, type Decision, unitOf } from './decide.ts';
 import type { Job, Key, Prepared } from './job.ts';
 import { releasingIfItCan, tryFirst } from './trial.ts';
-import { hold, tellTryout, tryoutFor, withTryout } from './tryout.ts';
+import { tryoutFor, withTryout } from './tryout.ts';
 import { withLock } from '../lock.ts';
-import { type Pending, readPending } from '../pending.ts';
-import { tellingSteps } from '../steps.ts';
-import { failOnFault, prove, tellDifferences, tellHowToConnect, tellStaleness, verifiedObject } from '../telling.ts';
+import { readPending } from '../pending.ts';
+import { failOnFault, prove, tellDifferences } from '../telling.ts';
 
 /** Plans, installs, enables, starts and proves one tunnel. */
 export async function install(context: Context, draft: Draft, prepared: Prepared = {}): Promise<void> {
@@ -71,7 +66,7 @@ async function withKey({ machine }: Context, tunnel: Tunnel, own: Key | undefine
 }
 
 async function installOne(wanted: Job): Promise<void> {
-  const { machine, who, output, draft, places, present, bench, existing } = wanted;
+  const { machine, who, output, draft, bench, existing } = wanted;
   const trusted = await trustHostKeys(machine, who, wanted.tunnel, bench, trustWish(draft), pinnedIn(wanted.present, wanted.places));
   const first = decide(wanted, trusted.lines);
   if (first.steps.length > 0) {
@@ -80,79 +75,41 @@ async function installOne(wanted: Job): Promise<void> {
   }
   const tryout = await tryoutFor(wanted, first.steps);
   await makeServerEnd(wanted, first);
-  if (first.steps.length > 0 && first.desired.start) await tryFirst(wanted, trusted.lines);
-  const job = first.steps.length > 0 && first.desired.start ? await releasingIfItCan(wanted) : wanted;
-  const { tunnel } = job;
-  const decided = job === wanted ? first : decide(job, trusted.lines);
-  const { desired } = decided;
-  const steps = tryout ? withTryout(decided.steps, job, tryout) : decided.steps;
-  const titles = titlesOf(steps);
-  const tell = (changed: boolean, done: readonly string[], proofs?: readonly Proof[], pending?: Pending) => output.object({
-    ok: true, changed, name: tunnel.name, scope: tunnel.scope, unit: places.unit,
-    files: desired.files.map(({ path }) => path), steps: done, verified: verifiedObject(proofs), ...(pending && { pending }),
-  });
+  const isStarted = first.steps.length > 0 && first.desired.start;
+  if (isStarted) await tryFirst(wanted, trusted.lines);
+  const job = isStarted ? await releasingIfItCan(wanted) : wanted;
+  const { steps, ...decided } = job === wanted ? first : decide(job, trusted.lines);
+  const decision = { ...decided, steps: tryout ? withTryout(steps, job, tryout) : steps };
 
-  if (steps.length === 0 && (draft.dryRun !== true || !job.prepared.serverEnd)) {
-    output.progress(`${tunnel.name}: unchanged`);
-    const proofs = await prove(job, tunnel, bench, trusted.lines, draft, present.service.activeState === 'active');
-    failOnFault(proofs, draft.acceptRisk);
-    tell(false, [], proofs, await readPending(job, { ...tunnel, places }));
-    return;
-  }
-  if (draft.dryRun === true) {
-    output.progress(`Would do:\n${[...onServer(job), ...titles].map((title) => `  ${title}`).join('\n')}`);
-    tell(false, titles);
-    return;
-  }
-  if (!job.prepared.serverEnd) await job.prepared.confirmPlan?.(titles, unitOf(desired));
+  if (decision.steps.length === 0 && (draft.dryRun !== true || !job.prepared.serverEnd)) return proveUnchanged(job, decision);
+  if (draft.dryRun === true) return tellDryRun(job, decision);
+  if (!job.prepared.serverEnd) await job.prepared.confirmPlan?.(titlesOf(decision.steps), unitOf(decision));
   if (job.signal.aborted) throw cancelled();
-
-  if (tryout) tellTryout(job, tryout);
-  const done: string[] = [];
-  const carried = await carryOut(job, steps, done);
-  try {
-    const proofs = await prove(job, tunnel, bench, trusted.lines, draft, desired.start);
-    failOnFault(proofs, draft.acceptRisk);
-    // Lingering that may not be switched on is tried again each time, and is nothing that changed.
-    if (done.length === 0) output.progress(`${tunnel.name}: unchanged`);
-    else {
-      tellStaleness(output, tunnel);
-      if (desired.start) tellHowToConnect(job, tunnel);
-    }
-    const pending = tryout && (await hold(job, tryout, done));
-    tell(done.length > 0, done, proofs, pending);
-  } catch (error) {
-    if (await carried.undo()) tellUndone(job);
-    throw error;
-  }
+  await carryOut(job, decision, tryout);
 }
 
 /** Has the server's end made, where that is part of the work: the tunnel can only be tried once it is there. */
-async function makeServerEnd({ prepared: { serverEnd, confirmPlan }, draft, signal }: Job, { steps, desired }: Decision): Promise<void> {
+async function makeServerEnd({ prepared: { serverEnd, confirmPlan }, draft, signal }: Job, decision: Decision): Promise<void> {
   if (!serverEnd || draft.dryRun === true) return;
-  await confirmPlan?.([...onServer({ prepared: { serverEnd } }), ...titlesOf(steps)], unitOf(desired));
+  await confirmPlan?.([...onServer({ prepared: { serverEnd } }), ...titlesOf(decision.steps)], unitOf(decision));
   if (signal.aborted) throw cancelled();
   await serverEnd.apply();
 }
 
 const onServer = ({ prepared }: Pick<Job, 'prepared'>) => prepared.serverEnd?.titles.map((title) => `on the server: ${title}`) ?? [];
 
-const unitOf = ({ files }: Desired) => files.at(-1)!.content;
-
-interface Decision {
-  readonly desired: Desired;
-  readonly steps: readonly Step[];
+async function proveUnchanged(job: Job, { desired, hostKeys }: Decision): Promise<void> {
+  const { output, draft, tunnel, places, present, bench } = job;
+  output.progress(`${tunnel.name}: unchanged`);
+  const proofs = await prove(job, tunnel, bench, hostKeys, draft, present.service.activeState === 'active');
+  failOnFault(proofs, draft.acceptRisk);
+  output.object(reportOf(desired, [], { changed: false, proofs, pending: await readPending(job, { ...tunnel, places }) }));
 }
 
-/** What should be there, and the steps to it. Pure. */
-function decide(job: Job, hostKeys: readonly string[]): Decision {
-  const { machine, who, draft, tunnel, places, present, key } = job;
-  const desired: Desired = {
-    tunnel, places, start: draft.noStart !== true, selinux: job.facts.selinux,
-    files: renderFiles(tunnel, places, hostKeys.map((line) => `${line}\n`).join(''), { lingering: job.lingering, namespaces: job.facts.namespaces }),
-    ...(key.made && { newKey: key.made }),
-  };
-  return { desired, steps: planInstall(desired, present, systemctl(machine, tunnel.scope, who), who.userName) };
+function tellDryRun(job: Job, { desired, steps }: Decision): void {
+  const titles = titlesOf(steps);
+  job.output.progress(`Would do:\n${[...onServer(job), ...titles].map((title) => `  ${title}`).join('\n')}`);
+  job.output.object(reportOf(desired, titles, { changed: false }));
 }
 
 function trustWish(draft: Draft): TrustWish {
@@ -162,23 +119,3 @@ function trustWish(draft: Draft): TrustWish {
     ...(draft.acceptNewHostKey === true && { acceptNew: true }),
   };
 }
-
-/** @param done is filled with what was done: a step that may fail is not always among it */
-async function carryOut(job: Job, steps: readonly Step[], done: string[]): Promise<Carried> {
-  const { machine, who, output, tunnel, places, signal } = job;
-  const since = new Date();
-  let whole = true;
-  const onHalfUndone = () => (whole = false);
-  try {
-    return await runSteps(machine, steps, { signal, ...tellingSteps(output, done), onHalfUndone });
-  } catch (error) {
-    if (whole) tellUndone(job);
-    // What systemctl says of a failed start is where to look; what ssh said is the reason.
-    if (!(error instanceof ExpectedError) || error.id !== 'step-failed' || !/systemctl.* (re)?start /.test(error.message)) throw error;
-    const reason = await reasonSince(machine, tunnel.scope, who, places.unit, since);
-    throw reason === undefined ? error : failed('start-failed', `The service did not come up: ${reason}`, error.message);
-  }
-}
-
-const tellUndone = ({ output, existing }: Job) =>
-  output.notice(existing ? 'Undone: the tunnel is as it was before.' : 'Undone: nothing of it is left on this machine.');

@@ -20,13 +20,27 @@ import { withLock } from '../lock.ts';
 import { tellingSteps } from '../steps.ts';
 import { requireNotCarried } from './throughItself.ts';
 
-/** Stops, disables and removes tunnels, and tells what it left on purpose. */
+/** What an uninstall says as JSON. */
+export interface Removal {
+  readonly ok: true;
+  readonly changed: boolean;
+  readonly tunnels: readonly object[];
+  /** What was done once no tunnel was left. */
+  readonly steps: readonly string[];
+}
+
+/** Removes tunnels, and says so. @throws ExpectedError */
 export async function uninstall(context: Context, names: readonly string[], all: boolean, draft: Draft): Promise<void> {
+  context.output.object(await removeHere(context, names, all, draft));
+}
+
+/** Stops, disables and removes tunnels of this machine, and tells what it left on purpose. @throws ExpectedError */
+export async function removeHere(context: Context, names: readonly string[], all: boolean, draft: Draft): Promise<Removal> {
   const { machine, who, output } = context;
   const scope = scopeOf(draft, who);
   const facts = await readFacts(machine, who);
   requireMachine(facts, scope, context.typed);
-  await withLock(context, scope, draft.dryRun !== true, async () => {
+  return withLock(context, scope, draft.dryRun !== true, async () => {
     const { installed, chosen } = await choose(context, names, all, draft);
     const done: object[] = [];
     const remaining = installed.filter((tunnel) => !chosen.includes(tunnel));
@@ -38,7 +52,7 @@ export async function uninstall(context: Context, names: readonly string[], all:
       throw done.length > 0 && draft.dryRun !== true ? unfinished(context, chosen.slice(0, done.length), error) : error;
     }
     if (chosen.length === 0 && farewell.length === 0) output.progress('There is no tunnel to remove.');
-    output.object({ ok: true, changed: draft.dryRun !== true && done.length + farewell.length > 0, tunnels: done, steps: farewell });
+    return { ok: true, changed: draft.dryRun !== true && done.length + farewell.length > 0, tunnels: done, steps: farewell };
   });
 }
 

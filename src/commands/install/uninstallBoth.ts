@@ -13,7 +13,7 @@ import { tellingWhere } from './both.ts';
 import { type Change, change } from '../server/change.ts';
 import { type AtServer, onServer } from '../server/login.ts';
 import { tellAllRemoved, tellRemoved } from '../server/remove.ts';
-import { choose, uninstall } from './uninstall.ts';
+import { choose, removeHere } from './uninstall.ts';
 
 /** A device of the server's that a tunnel of this machine logs in as. */
 interface Login {
@@ -41,8 +41,7 @@ export async function uninstallBoth(context: Context, names: readonly string[], 
     const devices = there.map(({ device }) => device);
     const isAll = devices.length > 0 && accountsOf(state).every((name) => devices.includes(name));
     const steps = isAll ? planServerRemoveAll(state) : devices.flatMap((device) => planServerRemove(state, device));
-    let here: object = {};
-    await uninstall({ ...context, output: { ...output, object: (value) => { here = value; } } }, chosen.map(({ name }) => name), false, draft);
+    const here = await removeHere(context, chosen.map(({ name }) => name), false, draft);
     for (const { name, tunnel } of chosen) {
       if (tunnel && !there.some((login) => login.tunnel === name)) output.progress(`left on purpose: what lets the key of ${name} in as ${serverOf(tunnel)}`);
     }
