@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { type AddressInfo, createServer } from 'node:net';
 import { dirname, join } from 'node:path';
+import type { Writable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { local } from '../../src/machine/local.ts';
 import type { RunOptions } from '../../src/machine/machine.ts';
@@ -61,10 +62,13 @@ test('whoever connects has a time of its own for the first words', async () => {
 
 test('a file of the kernel about what has ended meanwhile is absent', async () => {
   // Nobody has waited for it yet: its files are there, and reading this one says ESRCH, as a file does that was opened in time.
-  const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 60']);
+  // It ends when its parent is a program that waits for nobody: the shell might.
+  const parent = spawn('sh', ['-c', 'cat <&3 & echo $!; exec sleep 60'], { stdio: ['ignore', 'pipe', 'inherit', 'pipe'] });
   try {
-    const [pid] = (await once(parent.stdout, 'data')) as [Buffer];
+    const [pid] = (await once(parent.stdout!, 'data')) as [Buffer];
     const path = `/proc/${String(pid).trim()}/smaps_rollup`;
+    while (String(await local.read(`/proc/${parent.pid}/comm`)) !== 'sleep\n') await sleep(10);
+    (parent.stdio[3] as Writable).end();
     while (!String(await local.read(dirname(path) + '/stat')).includes(') Z ')) await sleep(10);
     expect([(await local.stat(path))?.kind, await local.read(path)]).toEqual(['file', undefined]);
   } finally {
