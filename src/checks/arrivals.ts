@@ -21,11 +21,13 @@ export type Arrival = 'ssh' | 'somebody' | 'ended' | 'nobody';
 
 /** @param here what the target said when it was dialled: where nothing answers, nothing can arrive */
 export async function watchArrivals(machine: Machine, tunnel: Tunnel, target: Forward['target'], here: DialResult): Promise<Arrivals> {
-  if (target === 'socks') return { visible: false, seen: () => Promise.resolve('nobody') };
+  if (target === 'socks') return UNSEEN;
   if ('path' in target) return watchSocket(machine, target.path);
   const address = here.outcome === 'connected' ? here.address : undefined;
-  return address ? watchAddress(machine, tunnel, address) : { visible: false, seen: () => Promise.resolve('nobody') };
+  return address ? watchAddress(machine, tunnel, address) : UNSEEN;
 }
+
+const UNSEEN: Arrivals = { visible: false, seen: () => Promise.resolve('nobody') };
 
 /** Programs that carry a connection from a server to a target. */
 const SSH_CLIENT = /^(ssh|dbclient)$/;

@@ -29,7 +29,8 @@ export async function reachableFromOutside(probe: Probe, { listen }: Forward, se
 async function reachableFromItself(probe: Probe, end: { readonly host: string; readonly port: number }, self: HostKey): Promise<Outside> {
   const seen = await handshakeThrough(probe, end, self);
   if (seen === 'no-listener') return 'refused';
-  if (seen !== 'self' || isIP(end.host) !== 0) return seen === 'self' ? 'self' : 'unknown';
+  if (seen !== 'self') return 'unknown';
+  if (isIP(end.host) !== 0) return 'self';
   for (const address of await publicAddresses(probe, end.host)) {
     if ((await handshakeThrough(probe, { ...end, host: address }, self)) === 'self') return 'self';
   }

@@ -39,14 +39,21 @@ const PATIENCE = 5000;
 
 const loginsIn = (said: string) => said.match(/^Authenticated to /gm)?.length ?? 0;
 
+/** What kept an ssh from the port itself, by its own words; undefined where none of them says so. */
+function whereItStopped(said: string, tunnel: Tunnel): Inner | undefined {
+  if (loginsIn(said) < hopsOf(tunnel).length) return 'unreached';
+  if (/administratively prohibited/.test(said)) return 'forbidden';
+  if (/open failed: connect failed/.test(said)) return 'no-listener';
+  return undefined;
+}
+
 /** An ssh to the far end through the server, jump hosts included; it never logs in. */
 export async function handshakeThrough(probe: Probe, end: { host: string; port: number }, self: HostKey): Promise<Inner> {
   const { tunnel } = probe;
   const stderr = await showsKey(probe, { ...tunnel, jump: hopsOf(tunnel), host: end.host, port: end.port }, self);
   if (stderr === 'matches') return 'self';
-  if (loginsIn(stderr) < hopsOf(tunnel).length) return 'unreached';
-  if (/administratively prohibited/.test(stderr)) return 'forbidden';
-  if (/open failed: connect failed/.test(stderr)) return 'no-listener';
+  const stop = whereItStopped(stderr, tunnel);
+  if (stop) return stop;
   if (/HOST IDENTIFICATION HAS CHANGED|strict checking|Host key verification failed/.test(stderr)) return 'other';
   return recognise(plainWords(stderr))?.id === 'server-closed' ? 'closed' : 'silent';
 }
@@ -123,9 +130,8 @@ export async function bannerThrough({ machine, bench, tunnel }: Probe, end: { ho
   const endedItself = hasEnded;
   done.abort();
   const { stderr, stdout } = await opened;
-  if (loginsIn(stderr) < hopsOf(tunnel).length) return 'unreached';
-  if (/administratively prohibited/.test(stderr)) return 'forbidden';
-  if (/open failed: connect failed/.test(stderr)) return 'no-listener';
+  const stop = whereItStopped(stderr, tunnel);
+  if (stop) return stop;
   if (!hasOpened(stderr, tunnel)) return 'unreached';
   const isSame = stdout !== '' && here.outcome === 'connected' && here.banner === stdout;
   if (arrived === 'ssh' || (isSame && arrived !== 'nobody')) return 'self';
