@@ -4,7 +4,7 @@ import type { Observation } from '../../doctor/observation.ts';
 import { cancelled, failed, refused, usage } from '../../errors.ts';
 import type { Draft } from '../../input/fields.ts';
 import { runSteps } from '../../plan/run.ts';
-import { titleOf } from '../../plan/step.ts';
+import { titlesOf } from '../../plan/step.ts';
 import { commandLine } from '../../shell.ts';
 import type { Installed } from '../../unit/installed.ts';
 import type { Context } from '../context.ts';
@@ -12,7 +12,7 @@ import { conclude } from './doctor.ts';
 import { causeIn, examination, findSubject } from './examination.ts';
 import { requireDecided } from '../install/tryout.ts';
 import { withLock } from '../lock.ts';
-import { tellingSteps } from '../steps.ts';
+import { listed, tellingSteps } from '../steps.ts';
 
 /**
  * Does what mends it and is safe to do here, as planned steps, and looks again afterwards.
@@ -26,7 +26,7 @@ export async function doctorFix(context: Context, name: string | undefined, draf
   await withLock(context, subject?.scope ?? 'system', subject !== undefined && draft.dryRun !== true, async () => {
     const seen = await examination(context, subject);
     const mending = await plan(context, subject, seen);
-    const titles = mending?.steps.map(titleOf).filter((title) => title !== undefined) ?? [];
+    const titles = titlesOf(mending?.steps ?? []);
     if (!mending || titles.length === 0) return conclude(context, subject, seen, { changed: false, steps: [] });
     if (draft.dryRun === true) return tellPlan(context, subject!, seen, titles, mending);
     await requireDecided(context, subject!);
@@ -49,8 +49,6 @@ function tellPlan({ output }: Context, subject: Installed, seen: readonly Observ
   if (cuts) output.notice(wouldCut(subject).message);
   output.object({ ok: true, changed: false, name: subject.name, scope: subject.scope, unit: subject.places.unit, steps: titles, finding: causeIn(seen)?.finding ?? null, checks: seen });
 }
-
-const listed = (titles: readonly string[]) => titles.map((title) => `  ${title}`).join('\n');
 
 const wouldCut = ({ name }: Installed) =>
   refused('risk', `${name} is up, and this changes what it runs with: whoever is logged in through it loses the connection, for good if it does not come up again.`, 'If you have another way in, or can do without, add --accept-risk=lose-ssh');

@@ -22,6 +22,7 @@ import { releasingIfItCan, tryFirst } from './trial.ts';
 import { tryoutFor, withTryout } from './tryout.ts';
 import { withLock } from '../lock.ts';
 import { readPending } from '../pending.ts';
+import { listed } from '../steps.ts';
 import { failOnFault, prove, tellDifferences } from '../telling.ts';
 
 /** Plans, installs, enables, starts and proves one tunnel. */
@@ -108,7 +109,7 @@ async function proveUnchanged(job: Job, { desired, hostKeys }: Decision): Promis
 
 function tellDryRun(job: Job, { desired, steps }: Decision): void {
   const titles = titlesOf(steps);
-  job.output.progress(`Would do:\n${[...onServer(job), ...titles].map((title) => `  ${title}`).join('\n')}`);
+  job.output.progress(`Would do:\n${listed([...onServer(job), ...titles])}`);
   job.output.object(reportOf(desired, titles, { changed: false }));
 }
 

@@ -6,7 +6,7 @@ import { type Step, titleOf, titlesOf } from '../../plan/step.ts';
 import type { Machine } from '../../machine/machine.ts';
 import { SERVER } from '../../server/places.ts';
 import type { ServerState } from '../../server/state.ts';
-import { tellingSteps } from '../steps.ts';
+import { listed, tellingSteps } from '../steps.ts';
 import type { AtServer } from './login.ts';
 
 /** What became of a plan. */
@@ -27,11 +27,11 @@ export async function change(at: AtServer, steps: readonly Step[], { dryRun, yes
   const { signal, interactive, server, output } = at;
   if (titles.length === 0) return { ...nothing, steps: [] };
   if (dryRun === true) {
-    output.progress(`Would do:\n${titles.map((title) => `  ${title}`).join('\n')}`);
+    output.progress(`Would do:\n${listed(titles)}`);
     return { ...nothing, steps: titles };
   }
   if (interactive && yes !== true && !output.json) {
-    output.notice(`The plan:\n${titles.map((title) => `  ${title}`).join('\n')}\n`);
+    output.notice(`The plan:\n${listed(titles)}\n`);
     const { openAsk } = await import('../../input/ask.ts');
     if (!(await openAsk(signal).yes('Do it?', true))) throw cancelled();
   }
